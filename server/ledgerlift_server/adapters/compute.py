@@ -19,7 +19,7 @@ class ComputePool:
         self._threads = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="compute")
 
     async def __call__(self, fn: Callable[..., T], /, *args: object) -> T:
-        """The result of `fn(*args)`. A cancelled caller does not return before the thread is done with its buffers."""
+        """The result of `fn(*args)`. A cancelled caller waits until the thread is done with its buffers."""
         work = asyncio.get_running_loop().run_in_executor(self._threads, fn, *args)
         try:
             return await asyncio.shield(work)

@@ -29,9 +29,7 @@ class DocumentRepository(Protocol):
     async def get(self, owner: str, document_id: str) -> Document:
         """The document. Raises DocumentNotFound."""
 
-    async def list(
-        self, owner: str, where: DocumentFilter, *, page_size: int, page_token: str
-    ) -> Page[Document]:
+    async def list(self, owner: str, where: DocumentFilter, *, page_size: int, page_token: str) -> Page[Document]:
         """One page, newest first, by keyset on `(create_time, document_id)`.
 
         Raises InvalidRequest for a token that is not of this list or belongs to other filters.
@@ -71,14 +69,10 @@ class DocumentRepository(Protocol):
         raises RequestIdReused. Raises DocumentNotFound.
         """
 
-    async def list_events(
-        self, owner: str, where: EventFilter, *, page_size: int, page_token: str
-    ) -> Page[Event]:
+    async def list_events(self, owner: str, where: EventFilter, *, page_size: int, page_token: str) -> Page[Event]:
         """One page, oldest first. Raises InvalidRequest for a bad token."""
 
-    async def events_after(
-        self, owner: str, where: EventFilter, cursor: str, *, limit: int
-    ) -> Sequence[Event]:
+    async def events_after(self, owner: str, where: EventFilter, cursor: str, *, limit: int) -> Sequence[Event]:
         """Entries after `cursor` (empty: from the beginning), oldest first.
 
         Never skips an entry that commits later with an earlier position: entries are given out only once

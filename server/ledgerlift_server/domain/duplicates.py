@@ -54,9 +54,7 @@ def resolve(
     return Resolution(Verdict.RETURN, digest_holder)
 
 
-def resolve_upfront(
-    spec: UploadSpec, *, key_holder: Document | None, digest_holder: Document | None
-) -> Resolution:
+def resolve_upfront(spec: UploadSpec, *, key_holder: Document | None, digest_holder: Document | None) -> Resolution:
     """Decide before a byte has been sent, from what was declared.
 
     Without a declared digest only a key holder of another declared size is certain to be other bytes. With

@@ -94,7 +94,10 @@ class UploadLedger(Protocol):
         """The recorded parts in order."""
 
     async def begin_commit(self, upload_id: str, epoch: int, persisted_size: int, plan: CommitPlan) -> None:
-        """ACTIVE to COMMITTING, with `plan` and its tail of parts, in one compare-and-set transaction."""
+        """ACTIVE to COMMITTING, with `plan` and its tail of parts, in one compare-and-set transaction.
+
+        `plan.declared_sha256`, when given, becomes the digest that the session's spec declares.
+        """
 
     async def publish(self, upload_id: str, sha256: str) -> Published:
         """COMMITTING to COMMITTED: document, event and session in ONE transaction. Idempotent.
@@ -121,9 +124,7 @@ class UploadLedger(Protocol):
         UploadAlreadyCommitted; FAILED and EXPIRED are returned as they are. Raises UploadNotFound.
         """
 
-    async def list(
-        self, owner: str, where: UploadFilter, *, page_size: int, page_token: str
-    ) -> Page[UploadSession]:
+    async def list(self, owner: str, where: UploadFilter, *, page_size: int, page_token: str) -> Page[UploadSession]:
         """One page, newest first. Raises InvalidRequest for a token that is not of this list."""
 
     async def pulse(self, upload_ids: Collection[str]) -> Mapping[str, SessionPulse]:

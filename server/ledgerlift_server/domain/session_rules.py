@@ -1,9 +1,9 @@
 """The upload state machine, and what follows from a state. Pure functions.
 
-    ACTIVE ──finish_write, CAS──> COMMITTING ──publish──> COMMITTED
-      │ ├─ wrong digest or size ─────────┴─ refused ────> FAILED
-      │ ├─ CancelUpload ────────────────────────────────> CANCELLED
-      │ └─ lifetime over ───────────────────────────────> EXPIRED
+ACTIVE ──finish_write, CAS──> COMMITTING ──publish──> COMMITTED
+  │ ├─ wrong digest or size ─────────┴─ refused ────> FAILED
+  │ ├─ CancelUpload ────────────────────────────────> CANCELLED
+  │ └─ lifetime over ───────────────────────────────> EXPIRED
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def refusal(session: UploadSession, epoch: int | None = None) -> errors.LedgerLi
                 f"upload {session.upload_id} is being published; ask GetUpload", metadata=facts
             )
         case UploadState.COMMITTED:
-            return errors.UploadAlreadyCommitted(
-                f"upload {session.upload_id} has been committed", metadata=facts
-            )
+            return errors.UploadAlreadyCommitted(f"upload {session.upload_id} has been committed", metadata=facts)
         case UploadState.ACTIVE:
             held = f"; this stream held epoch {epoch}" if epoch is not None else ""
             return errors.UploadSuperseded(

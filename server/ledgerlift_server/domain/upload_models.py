@@ -111,7 +111,11 @@ class UploadSession:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What the domain decides about a session before the ledger opens it. `lifetime` is in seconds."""
+    """What the domain decides about a session before the ledger opens it. `lifetime` is in seconds.
+
+    `epoch` is the first fencing epoch: 1 where the stream that opens the session holds it at once, 0
+    where nobody does yet.
+    """
 
     upload_id: str
     owner: str
@@ -119,6 +123,7 @@ class NewSession:
     part_size: int
     object_name: str
     lifetime: float
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,106 @@
+"""Compares the store with the database: what only one of the two knows of.
+
+What the store has and nothing stands for is queued for removal. A document whose object is missing or
+of another size cannot be cleaned up, only reported: it is the worst that an operator can be told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ledgerlift_server.domain.ledger_port import Maintenance
+from ledgerlift_server.domain.store_port import NoSuchObject, ObjectStore
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+"""Rows or objects looked at in one step."""
+
+
+@dataclass(slots=True)
+class DriftReport:
+    """What one comparison found. Each number is a metric; `complete` is False where it was broken off."""
+
+    orphan_multiparts: int = 0
+    orphan_objects: int = 0
+    missing_objects: int = 0
+    complete: bool = False
+
+
+class DriftFinder:
+    """Looks at every multipart, every object and every blob once."""
+
+    def __init__(self, maintenance: Maintenance, store: ObjectStore, *, orphan_age: float) -> None:
+        """What is younger than `orphan_age` seconds is never taken for an orphan: a session may be making it."""
+        self._maintenance = maintenance
+        self._store = store
+        self._orphan_age = orphan_age
+
+    async def look(self, still_mine: Callable[[], Awaitable[bool]]) -> DriftReport:
+        """Compare, step by step, for as long as `still_mine` says that the lease is held."""
+        report = DriftReport()
+        await self._orphan_multiparts(report)
+        report.complete = await self._orphan_objects(report, still_mine) and await self._missing_objects(
+            report, still_mine
+        )
+        if report.orphan_multiparts or report.orphan_objects:
+            facts = {"multiparts": report.orphan_multiparts, "objects": report.orphan_objects}
+            logger.warning("orphans_found", extra=facts)
+        return report
+
+    async def _orphan_multiparts(self, report: DriftReport) -> None:
+        old = [
+            (found.name, found.multipart_id)
+            for found in await self._store.list_multiparts(limit=BATCH)
+            if self._is_old(found.initiated)
+        ]
+        known = set(await self._maintenance.known_multiparts(old)) if old else set()
+        for name, multipart_id in old:
+            if (name, multipart_id) not in known:
+                await self._maintenance.queue_removal(name, multipart_id)
+                report.orphan_multiparts += 1
+
+    async def _orphan_objects(self, report: DriftReport, still_mine: Callable[[], Awaitable[bool]]) -> bool:
+        after: str | None = None
+        while await still_mine():
+            page = await self._store.list_objects(after=after, limit=BATCH)
+            old = [name for name, modified in page.names if self._is_old(modified)]
+            known = set(await self._maintenance.known_objects(old)) if old else set()
+            for name in old:
+                if name not in known:
+                    await self._maintenance.queue_removal(name, None)
+                    report.orphan_objects += 1
+            after = page.next_after
+            if after is None:
+                return True
+        return False
+
+    async def _missing_objects(self, report: DriftReport, still_mine: Callable[[], Awaitable[bool]]) -> bool:
+        after: str | None = None
+        while await still_mine():
+            blobs = await self._maintenance.blob_objects(after=after, limit=BATCH)
+            if not blobs:
+                return True
+            for name in await self._absent(blobs):
+                report.missing_objects += 1
+                logger.error("stored_object_missing", extra={"object": name})
+            after = blobs[-1][0]
+        return False
+
+    async def _absent(self, blobs: Sequence[tuple[str, int]]) -> list[str]:
+        absent: list[str] = []
+        for name, size in blobs:
+            try:
+                info = await self._store.stat(name)
+            except NoSuchObject:
+                absent.append(name)
+            else:
+                if info.size != size:
+                    absent.append(name)
+        return absent
+
+    def _is_old(self, moment: datetime) -> bool:
+        return datetime.now(UTC) - moment >= timedelta(seconds=self._orphan_age)

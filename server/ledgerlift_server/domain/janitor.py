@@ -1,0 +1,188 @@
+"""Cleans up what crashes, cancellations and expiry leave behind (DESIGN section 4 rule 9).
+
+One replica at a time does it, under a lease of the database. Every step is idempotent and small, so a
+janitor that loses its lease in the middle does no harm:
+
+    every `interval`         commits that nobody drives ─> driven on
+                             expired sessions ─> EXPIRED, leftovers to the outbox
+                             ended sessions ─> forgotten
+    then, and when woken     outbox ─> emptied
+    every `drift_interval`   store and database compared, see `drift.py`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, fields
+
+from ledgerlift_server.domain.commit import Committer
+from ledgerlift_server.domain.drift import DriftFinder, DriftReport
+from ledgerlift_server.domain.ledger_port import Maintenance
+from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
+from ledgerlift_server.domain.upload_models import Removal
+from ledgerlift_server.errors import LedgerLiftError
+from ledgerlift_server.resilience.deadline import Clock
+
+logger = logging.getLogger(__name__)
+
+LEASE = "janitor"
+BATCH = 200
+"""Rows or objects looked at in one step."""
+MAX_RETRY_AFTER = 3600.0
+"""Seconds between two attempts to remove something, at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class JanitorOptions:
+    """Times of the janitor, in seconds."""
+
+    interval: float = 30.0
+    """Between two passes, unless something is to be removed at once."""
+    outbox_pause: float = 1.0
+    """Between two passes over the outbox alone, however often it is woken."""
+    drift_interval: float = 6 * 3600.0
+    """Between two comparisons of store and database; each looks at every object once."""
+    lease: float = 120.0
+    """How long the lease lasts without being renewed."""
+    commit_idle: float = 60.0
+    """A COMMITTING session that has not changed for so long is driven by the janitor."""
+    keep_ended: float = 7 * 24 * 3600.0
+    """How long ended sessions, and with them their request ids, are kept."""
+
+
+@dataclass(slots=True)
+class JanitorReport:
+    """What one pass did. Each number is a metric. `drift` is None where store and database were not compared."""
+
+    commits_driven: int = 0
+    commits_failed: int = 0
+    uploads_expired: int = 0
+    removed: int = 0
+    removals_failed: int = 0
+    sessions_forgotten: int = 0
+    drift: DriftReport | None = None
+
+    def facts(self) -> dict[str, int]:
+        """What was done, by name, for the log; empty when nothing was."""
+        counts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "drift"}
+        return {name: count for name, count in counts.items() if count}
+
+
+class Janitor:
+    """Passes over the ledger and the store."""
+
+    def __init__(
+        self,
+        maintenance: Maintenance,
+        store: ObjectStore,
+        committer: Committer,
+        drift: DriftFinder,
+        options: JanitorOptions,
+        *,
+        holder: str,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`holder` names this process in the lease."""
+        self._maintenance = maintenance
+        self._store = store
+        self._committer = committer
+        self._drift = drift
+        self._options = options
+        self._holder = holder
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._next_drift = 0.0
+
+    def wake(self) -> None:
+        """Something is to be removed: make a pass now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Pass after pass until cancelled; a pass that fails is made again at the next interval."""
+        full = True
+        while True:
+            try:
+                await self.run_once(full=full, drift=full and self._clock() >= self._next_drift)
+            except LedgerLiftError as error:
+                logger.warning("janitor_pass_failed", extra={"reason": error.reason})
+            await asyncio.sleep(self._options.outbox_pause)
+            try:
+                async with asyncio.timeout(self._options.interval):
+                    await self._wake.wait()
+                full = False
+            except TimeoutError:
+                full = True
+
+    async def run_once(self, *, full: bool = True, drift: bool = True) -> JanitorReport | None:
+        """One pass; None when another replica holds the lease.
+
+        `full=False` empties the outbox only; `drift` also compares the store with the database.
+        """
+        self._wake.clear()
+        if not await self._renew():
+            return None
+        report = JanitorReport()
+        if full:
+            await self._drive_commits(report)
+            report.uploads_expired = await self._maintenance.expire_due(limit=BATCH)
+            report.sessions_forgotten = await self._maintenance.forget_ended(
+                older_than=self._options.keep_ended, limit=BATCH
+            )
+        if drift:
+            report.drift = await self._drift.look(self._renew)
+            self._next_drift = self._clock() + self._options.drift_interval
+        await self._empty_outbox(report)
+        if report.facts():
+            logger.info("janitor_pass", extra=report.facts())
+        return report
+
+    async def close(self) -> None:
+        """Give the lease back, so that another replica need not wait for it to run out."""
+        try:
+            await self._maintenance.release_lease(LEASE, self._holder)
+        except LedgerLiftError as error:
+            logger.warning("janitor_lease_not_released", extra={"reason": error.reason})
+
+    async def _renew(self) -> bool:
+        return await self._maintenance.acquire_lease(LEASE, self._holder, self._options.lease)
+
+    async def _drive_commits(self, report: JanitorReport) -> None:
+        for session in await self._maintenance.committing(idle=self._options.commit_idle, limit=BATCH):
+            try:
+                await self._committer.drive(session)
+                report.commits_driven += 1
+            except LedgerLiftError as error:
+                report.commits_failed += 1
+                logger.warning("commit_not_driven", extra={"upload_id": session.upload_id, "reason": error.reason})
+            await self._renew()
+
+    async def _empty_outbox(self, report: JanitorReport) -> None:
+        while removals := await self._maintenance.due_removals(limit=BATCH):
+            for removal in removals:
+                await self._remove(removal, report)
+            if not await self._renew():
+                return
+
+    async def _remove(self, removal: Removal, report: JanitorReport) -> None:
+        try:
+            if removal.multipart_id is not None:
+                await self._abort(removal.object_name, removal.multipart_id)
+            await self._store.delete(removal.object_name)
+        except LedgerLiftError as error:
+            report.removals_failed += 1
+            retry_after = min(MAX_RETRY_AFTER, 2.0**removal.attempts)
+            logger.warning("removal_failed", extra={"object": removal.object_name, "reason": error.reason})
+            await self._maintenance.removal_failed(removal.removal_id, retry_after=retry_after)
+        else:
+            report.removed += 1
+            await self._maintenance.removal_done(removal.removal_id)
+
+    async def _abort(self, name: str, multipart_id: str) -> None:
+        """Until the store says that it is gone: a part on its way during an abort may survive it (S3)."""
+        try:
+            for _ in range(3):
+                await self._store.abort_multipart(name, multipart_id)
+        except NoSuchMultipart:
+            return

@@ -1,0 +1,214 @@
+"""How a stream gets its session, and what it is answered when it ends without a document.
+
+first message ─> ACTIVE, epoch taken ─> SessionStream ─> Committed | Stopped
+             ├─> COMMITTED: the document and receipt of the first time (a replay)
+             ├─> COMMITTING: wait for the result
+             └─> superseded while it ran: with a request id, wait for the session's result as well (rule 6)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from ledgerlift_server import errors
+from ledgerlift_server.domain.models import Caller, Document
+from ledgerlift_server.domain.session_pulses import PulseInbox
+from ledgerlift_server.domain.session_rules import refusal
+from ledgerlift_server.domain.upload_message import MessageSource, UploadMessage
+from ledgerlift_server.domain.upload_models import UploadSession, UploadSpec, UploadState
+from ledgerlift_server.domain.upload_service import UploadService
+from ledgerlift_server.domain.upload_stream import Committed, SessionStream, Stopped, StopReason, StreamTools
+from ledgerlift_server.domain.validation import Violations
+from ledgerlift_server.resilience.deadline import current_deadline
+
+Announce = Callable[[UploadSession], Awaitable[None]]
+"""Tells the client its session at once, so that it knows where to go on when the stream breaks."""
+
+DRAIN_RETRY_AFTER = 0.2
+"""Seconds: another replica can be asked at once."""
+
+
+class UploadEntry:
+    """Every Upload call of this process."""
+
+    def __init__(self, uploads: UploadService, tools: StreamTools) -> None:
+        """`uploads` opens sessions; `tools` are what streams work with."""
+        self._uploads = uploads
+        self._tools = tools
+        self._streams: set[SessionStream] = set()
+        self._arriving: set[asyncio.Future[None]] = set()
+        self._draining = False
+
+    @property
+    def running(self) -> int:
+        """Streams that hold a session."""
+        return len(self._streams)
+
+    def drain(self) -> None:
+        """Refuse new streams, and end the running ones with what is durable (rule 10)."""
+        self._draining = True
+        for arriving in self._arriving:
+            if not arriving.done():
+                arriving.set_result(None)
+        for stream in self._streams:
+            stream.interrupt(StopReason.DRAINING)
+
+    async def run(self, caller: Caller, source: MessageSource, announce: Announce) -> Committed | Stopped:
+        """One call, from its first message to its answer. `Stopped` only where the caller accepts a partial upload.
+
+        Raises any LedgerLiftError.
+        """
+        first = await self._first_message(source)
+        accept_partial = first.accept_partial
+        opened = await self._session(caller, first)
+        await announce(opened if isinstance(opened, UploadSession) else opened[0])
+        if not isinstance(opened, UploadSession):
+            return _replay(*opened)
+        session, outcome = opened, None
+        if session.state is UploadState.ACTIVE:
+            outcome = await self._stream(session, first, source)
+        if outcome is None:
+            outcome = await self._result(caller, session, source)
+        if isinstance(outcome, Stopped) and not accept_partial:
+            raise _refusal_of(outcome)
+        return outcome
+
+    async def _first_message(self, source: MessageSource) -> UploadMessage:
+        """The stall clock and the drain count from the very start."""
+        if self._draining:
+            raise _draining({})
+        drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arriving.add(drained)
+        try:
+            read = source.pending()
+            deadline = current_deadline()
+            options = self._tools.options
+            left = options.stall_timeout if deadline is None else deadline.remaining() - options.deadline_margin
+            patience = max(0.0, min(options.stall_timeout, left))
+            waited_for: set[asyncio.Future[Any]] = {read, drained}
+            await asyncio.wait(waited_for, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._arriving.discard(drained)
+        if not read.done():
+            if drained.done():
+                raise _draining({})
+            raise errors.UploadStalled(f"no first message within {patience:g} s")
+        message = source.take()
+        if message is None:
+            raise errors.UploadIncomplete("the stream ended before its first message")
+        return message
+
+    async def _session(
+        self, caller: Caller, first: UploadMessage
+    ) -> UploadSession | tuple[UploadSession, Document | None]:
+        """The session to stream into or to wait for; with a document where it is COMMITTED already."""
+        if first.target is None:
+            raise errors.InvalidRequest(
+                [errors.FieldViolation("target", "the first message must carry `spec` or `upload_id`")]
+            )
+        if isinstance(first.target, UploadSpec):
+            opened = await self._uploads.open(caller, first.target, epoch=1)
+            if opened.session.state is UploadState.COMMITTED:
+                return opened.session, opened.document
+            if opened.created:
+                return opened.session
+            session = await self._tools.ledger.take(caller.subject, opened.session.upload_id)
+        else:
+            found = Violations()
+            found.uuid("upload_id", first.target)
+            found.raise_if_any()
+            session = await self._tools.ledger.take(caller.subject, first.target)
+        if session.state is UploadState.COMMITTED:
+            return await self._tools.ledger.get_with_document(caller.subject, session.upload_id)
+        if session.state not in (UploadState.ACTIVE, UploadState.COMMITTING):
+            raise refusal(session)
+        self._tools.pulses.nudge(session.upload_id)
+        return session
+
+    async def _stream(
+        self, session: UploadSession, first: UploadMessage, source: MessageSource
+    ) -> Committed | Stopped | None:
+        """Run the stream; None when a newer one took the session over and the caller wants its result."""
+        attached = isinstance(first.target, UploadSpec) and first.target.request_id is not None
+        stream = SessionStream(session, first, self._tools)
+        self._streams.add(stream)
+        if self._draining:
+            stream.interrupt(StopReason.DRAINING)
+        try:
+            return await stream.run(source)
+        except errors.UploadSuperseded:
+            if attached:
+                return None
+            raise
+        except (errors.UploadCommitting, errors.UploadAlreadyCommitted):
+            return None
+        finally:
+            self._streams.discard(stream)
+
+    async def _result(self, caller: Caller, session: UploadSession, source: MessageSource) -> Committed:
+        """Discard what still arrives, and wait for the session's end until the deadline."""
+        upload_id = session.upload_id
+        discarding = asyncio.create_task(_discard(source))
+        inbox = PulseInbox()
+        deadline = current_deadline()
+        margin = self._tools.options.deadline_margin
+        patience = None if deadline is None else max(0.0, deadline.remaining() - margin)
+        try:
+            with self._tools.pulses.follow(upload_id, inbox), suppress(TimeoutError):
+                self._tools.pulses.nudge(upload_id)
+                async with asyncio.timeout(patience):
+                    while True:
+                        pulse = await inbox.next()
+                        if pulse.state.final:
+                            break
+        finally:
+            discarding.cancel()
+        now, document = await self._tools.ledger.get_with_document(caller.subject, upload_id)
+        if now.state is UploadState.COMMITTED:
+            return _replay(now, document)
+        if now.state is UploadState.ACTIVE:
+            raise errors.UploadCommitting(
+                f"another stream of this request holds upload {upload_id}; ask again",
+                metadata={"upload_id": upload_id, "persisted_size": str(now.persisted_size)},
+            )
+        raise refusal(now)
+
+
+def _replay(session: UploadSession, document: Document | None) -> Committed:
+    if document is None:
+        raise errors.DocumentNotFound(session.document_id or "of this upload")
+    return Committed(document, session.duplicate, session.receipt)
+
+
+async def _discard(source: MessageSource) -> None:
+    """Read on and throw away, so that a client that is still sending is not held up by flow control."""
+    with suppress(errors.LedgerLiftError):
+        while True:
+            await asyncio.wait({source.pending()})
+            if source.take() is None:
+                return
+
+
+def _refusal_of(stopped: Stopped) -> errors.LedgerLiftError:
+    """An upload that did not commit is never OK for a caller that does not accept a partial one."""
+    session = stopped.session
+    facts = {"upload_id": session.upload_id, "persisted_size": str(session.persisted_size)}
+    durable = f"{session.persisted_size} bytes of upload {session.upload_id} are durable"
+    match stopped.reason:
+        case StopReason.SEGMENT_END:
+            return errors.UploadIncomplete(f"the stream ended without finish_write; {durable}", metadata=facts)
+        case StopReason.DRAINING:
+            return _draining(facts)
+        case StopReason.STALLED:
+            return errors.UploadStalled(f"no message came in time; {durable}", metadata=facts)
+        case StopReason.DEADLINE:
+            return errors.UploadDeadline(f"the deadline was near; {durable}", metadata=facts)
+
+
+def _draining(facts: dict[str, str]) -> errors.Draining:
+    return errors.Draining(
+        "the server is shutting down; another replica goes on", retry_after=DRAIN_RETRY_AFTER, metadata=facts
+    )
