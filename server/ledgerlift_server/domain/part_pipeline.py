@@ -173,7 +173,7 @@ class PartPipeline:
         self._drop_filling()
 
     async def _seal_small(self, check: Callable[[str | None], None]) -> Sealed:
-        buffer = self._filling
+        buffer, self._filling = self._filling, None
         body = buffer.view() if buffer is not None else memoryview(b"")
         try:
             self._admit_head(body[:HEAD_SIZE])
@@ -185,8 +185,9 @@ class PartPipeline:
             name = self._session.put_name(self._session.epoch)
             await self._insist(lambda: self._tools.store.put(name, body, crc32c=crc, token=self._session.upload_id))
         finally:
-            self._drop_filling()
-        return Sealed(len(body), digest, (), 0, 0, name)
+            if buffer is not None:
+                self._tools.budget.give_back(buffer)
+        return Sealed(self.accepted_size, digest, (), 0, 0, name)
 
     async def _launch(self) -> None:
         buffer, self._filling = self._filling, None

@@ -86,6 +86,7 @@ class SessionStream:
         self._tools = tools
         self._position = session.persisted_size if isinstance(first.target, str) else 0
         self._started = False
+        self._committing = False
         self._received = 0
         self._skipped = 0
         self._interrupt: asyncio.Future[StopReason | BaseException] = asyncio.get_running_loop().create_future()
@@ -126,7 +127,8 @@ class SessionStream:
             await self._fail_session(error)
             raise
         finally:
-            self._pipeline.abandon()
+            if not self._committing:
+                self._pipeline.abandon()
 
     def receipt(self, sha256: str = "") -> Receipt:
         """What this stream has received so far."""
@@ -230,6 +232,7 @@ class SessionStream:
                 metadata=self._facts(received_size=self._position),
             )
         declared_digests = {digest for digest in (self.session.spec.sha256, message.sha256) if digest}
+        self._committing = True  # the pipeline belongs to the commit now, whatever becomes of this call
         work = self._commit(declared_digests)
         waiting = asyncio.ensure_future(self._tools.committer.own(self.session.upload_id, work))
         return await within_deadline(waiting, self.session.upload_id, self._tools.options.deadline_margin)
@@ -249,6 +252,10 @@ class SessionStream:
         except (errors.ChecksumMismatch, errors.ContentTypeMismatch) as error:
             await self._fail_session(error)
             raise
+        finally:
+            self._pipeline.abandon()
+        if sealed.size != self._position:  # rule 1, once more at the last possible moment
+            raise RuntimeError(f"{sealed.size} bytes were sealed, {self._position} were received")
         plan = self._plan(sealed, declared_digests)
         await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
         published = await self._tools.committer.publish(session.upload_id, session.owner)
