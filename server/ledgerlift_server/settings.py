@@ -1,0 +1,275 @@
+"""Everything that an operator can set, by the environment variable of the same name in upper case.
+
+This class and `__main__.py` are the only readers of the environment. Sizes take a unit (`8MiB`), times
+are seconds, lists are separated by commas, and a variable that is set to nothing counts as not set. A
+secret may stand in a file that the variable with `_FILE` behind its name points to.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ledgerlift_server.domain.upload_options import GIB, KIB, MIB, UploadOptions
+from ledgerlift_server.settings_problems import InvalidSettings, Problem, problems_of
+from ledgerlift_server.settings_rules import SecretFiles, broken_rules, readable_secret
+
+MESSAGE_HEADROOM = 64 * KIB
+"""Bytes of a message that are not data: what GetLimits tells clients to leave free."""
+
+
+def _comma_separated(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _form(pattern: str, sentence: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+def _address(value: str) -> str:
+    form = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:\[\]/]+):(\d{1,5})", value)
+    if form is None or int(form[2]) > 65535:
+        raise ValueError("must be `host:port`, an IPv6 host in brackets")
+    return value
+
+
+def _known_database(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("postgresql://", "postgresql+psycopg2://", "sqlite:///")):
+        raise ValueError("must begin with `postgresql+psycopg2://` or `sqlite:///`")
+    return url
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Size = Annotated[ByteSize, Field(ge=1)]
+Secret = Annotated[SecretStr, BeforeValidator(readable_secret)]
+_TYPE_NAME = r"[a-z0-9][a-z0-9!#$&^_.+-]*"
+MediaType = Annotated[
+    str,
+    _form(
+        rf"\*/\*|{_TYPE_NAME}/(\*|{_TYPE_NAME})",
+        "must be media types in lower case, `type/*` or `*/*`, separated by commas",
+    ),
+]
+MediaTypes = Annotated[tuple[MediaType, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)]
+Address = Annotated[str, AfterValidator(_address)]
+Url = Annotated[str, _form(r"https?://[^\s/]+/?", "must be `http://host:port` or `https://host:port`")]
+
+
+class Settings(BaseSettings):
+    """The settings of one server. `load` reads the environment; everything else is handed this object."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    # Where it runs and listens.
+    environment: Literal["development", "test", "staging", "production"] = "development"
+    """`production` refuses what is for one machine only; see `allow_embedded_in_production`."""
+    allow_embedded_in_production: bool = False
+    """Take SQLite or the file store in production as well: durable, but of one machine, and one process."""
+    grpc_address: Address = "127.0.0.1:50051"
+    """`host:port`; port 0 takes a free one, which the log names."""
+    auth_mode: Annotated[Literal["none"], BeforeValidator(_lower)] | None = None
+    """`none`: everyone is `anonymous` and may do everything. Must be said where the address is not loopback."""
+
+    # Where documents and their records go.
+    data_dir: Path = Path("data")
+    """Holds the embedded database and the file store, where no other is set."""
+    database_url: Annotated[Secret, AfterValidator(_known_database)] | None = None
+    """`postgresql+psycopg2://user:password@host/name`; not set: SQLite in `data_dir`."""
+    db_pool_size: Count = 20
+    """Connections that are kept."""
+    db_max_overflow: Annotated[int, Field(ge=0)] = 30
+    """Connections beyond these, closed after use."""
+    db_pool_timeout: Seconds = 30.0
+    """Longest wait for a connection."""
+    db_pool_recycle: Seconds = 3600.0
+    """Age at which a connection is replaced."""
+    db_slow_query: Seconds = 0.5
+    """A statement that takes longer is logged by name."""
+    s3_bucket: str | None = None
+    """Bucket of the documents; not set: files in `data_dir`."""
+    s3_endpoint: Url | None = None
+    """URL of an S3 server other than AWS."""
+    s3_create_bucket: bool = False
+    """Make the bucket at start when there is none; for development."""
+    s3_sse: Literal["AES256", "aws:kms"] | None = None
+    """Server-side encryption of every object."""
+    s3_kms_key_id: str | None = None
+    """Key for `s3_sse=aws:kms`; not set: the account's default key."""
+    s3_max_connections: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Calls to the store at once, each on a thread and a connection of its own."""
+    s3_connect_timeout: Seconds = 3.0
+    """Longest wait for a connection to the store."""
+    s3_read_timeout: Seconds = 15.0
+    """Longest wait for the store's next bytes."""
+    s3_client_ttl: Seconds = 300.0
+    """Age at which the client, and with it resolved addresses and credentials, is made anew."""
+    aws_region: Annotated[str, Field(validation_alias=AliasChoices("aws_region", "aws_default_region"))] = "us-east-1"
+    """Region of the bucket; `AWS_DEFAULT_REGION` is read as well."""
+    aws_access_key_id: Secret | None = None
+    """Not set: boto3 looks for credentials where it always does (profile, container, instance)."""
+    aws_secret_access_key: Secret | None = None
+    """Belongs to `aws_access_key_id`."""
+    aws_session_token: Secret | None = None
+    """For temporary credentials."""
+
+    # What is taken.
+    max_file_size: Size = ByteSize(50 * GIB)
+    """Largest document."""
+    allowed_content_types: MediaTypes = ("*/*",)
+    """Media types that are taken; `type/*` stands for all of a type, `*/*` for all."""
+    max_message_size: Annotated[ByteSize, Field(ge=128 * KIB, le=1 * GIB)] = ByteSize(4 * MIB)
+    """Largest gRPC message, in and out."""
+
+    # Uploads.
+    upload_part_size: Size = ByteSize(8 * MIB)
+    """Stored part of a document of ordinary size."""
+    upload_segment_size: Size = ByteSize(64 * MIB)
+    """What clients are told to send in one call."""
+    upload_parts_in_flight: Count = 4
+    """Parts of one upload on their way to the store at once."""
+    upload_memory_budget: Size = ByteSize(512 * MIB)
+    """Part buffers of all uploads together."""
+    upload_budget_wait: Seconds = 10.0
+    """Longest wait for a part buffer before a stream is told to try later."""
+    upload_window: Annotated[ByteSize, Field(ge=64 * KIB, le=64 * MIB)] = ByteSize(1 * MIB)
+    """What a client may send ahead of the server on one stream; held in memory, outside of the budget."""
+    upload_stall_timeout: Seconds = 30.0
+    """Time without a message after which a stream is ended with what is durable."""
+    upload_session_lifetime: Seconds = 24 * 3600.0
+    """How long a session lives after its last stored part."""
+    request_id_lifetime: Seconds = 7 * 24 * 3600.0
+    """How long a request id is remembered after its session ended."""
+
+    # Deadlines of calls that bring none. They can only lower what the method's policy in `protos` says.
+    default_request_timeout: Seconds = 30.0
+    """For unary calls."""
+    upload_timeout: Seconds = 120.0
+    """For one Upload call."""
+
+    # What operators see.
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    """Least severe entry that is written."""
+    log_format: Annotated[Literal["json", "console"], BeforeValidator(_lower)] = "json"
+    """One JSON object a line, or lines for people."""
+    enable_request_logging: bool = True
+    """One entry for each call when it ends."""
+    enable_reflection: bool = True
+    """Lets grpcurl and the like see the API."""
+    enable_channelz: bool = False
+    """Lets grpc's own tools see connections and their addresses."""
+
+    # Housekeeping.
+    janitor_interval: Seconds = 30.0
+    """Between two passes over expired sessions and unfinished commits."""
+    janitor_drift_interval: Seconds = 6 * 3600.0
+    """Between two comparisons of the store with the database."""
+    janitor_orphan_age: Seconds = 3600.0
+    """What nobody knows of is removed from the store when it is older than this."""
+    shutdown_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Between NOT_SERVING and the closing of the port, so that load balancers stop sending."""
+    shutdown_grace: Seconds = 30.0
+    """Time that running calls get after that."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _every_problem_at_once(cls, given: Any, validated: ModelWrapValidatorHandler[Settings]) -> Settings:
+        """Rules between settings are checked as well when single ones are wrong, as far as they can be."""
+        found: list[Problem] = []
+        try:
+            settings = validated(given)
+        except ValidationError as invalid:
+            found = problems_of(invalid)
+            wrong = {problem.name.lower() for problem in found}
+            settings = validated({name: value for name, value in given.items() if name.lower() not in wrong})
+        found += broken_rules(settings, but={problem.name for problem in found})
+        if found:
+            raise InvalidSettings(found)
+        return settings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Files that the environment names, then the environment. No `.env`: that is for whoever starts us."""
+        return init_settings, SecretFiles(settings_cls), env_settings
+
+    @property
+    def host(self) -> str:
+        """Where to listen, without brackets and port."""
+        return self.grpc_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def embedded_database(self) -> bool:
+        """True for SQLite, which one process at a time uses."""
+        return self.database_url is None or self.database_url.get_secret_value().startswith("sqlite")
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database to connect to. Holds the password: not for logs."""
+        if self.database_url is None:
+            return f"sqlite:///{self.data_dir.absolute() / 'ledgerlift.db'}"
+        return self.database_url.get_secret_value()
+
+    @property
+    def upload_options(self) -> UploadOptions:
+        """The domain's share. Raises ValueError where the sizes do not go together."""
+        return UploadOptions(
+            part_size=self.upload_part_size,
+            segment_size=self.upload_segment_size,
+            parts_in_flight=self.upload_parts_in_flight,
+            memory_budget=self.upload_memory_budget,
+            budget_wait=self.upload_budget_wait,
+            max_document_size=self.max_file_size,
+            session_lifetime=self.upload_session_lifetime,
+            request_id_lifetime=self.request_id_lifetime,
+            stall_timeout=self.upload_stall_timeout,
+        )
+
+
+def load() -> Settings:
+    """The settings of this process's environment. Raises InvalidSettings with every problem at once."""
+    return Settings()
+
+
+__all__ = ["MESSAGE_HEADROOM", "InvalidSettings", "Settings", "load"]

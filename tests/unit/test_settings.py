@@ -1,0 +1,163 @@
+"""Settings: what the environment may say, and how it is told that something is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ledgerlift_server.domain.upload_options import MIB
+from ledgerlift_server.settings import InvalidSettings, Settings, load
+
+SECRET = "hunter2"  # noqa: S105 - the value that no message may repeat
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what a test sets is there."""
+    for field in Settings.model_fields:
+        for name in (field.upper(), f"{field.upper()}_FILE"):
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+
+
+def load_with(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Settings:
+    """The settings of a process that is started with `environment`."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load()
+
+
+def problems_with(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> dict[str, str]:
+    """What is wrong with `environment`, by variable."""
+    with pytest.raises(InvalidSettings) as caught:
+        load_with(monkeypatch, environment)
+    return {problem.name: problem.sentence for problem in caught.value.problems}
+
+
+def test_nothing_set_serves_from_one_folder_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any variable: loopback, SQLite and files under DATA_DIR."""
+    settings = load_with(monkeypatch, {})
+    assert (settings.grpc_address, settings.host) == ("127.0.0.1:50051", "127.0.0.1")
+    assert settings.embedded_database
+    assert settings.s3_bucket is None
+    assert settings.sqlalchemy_url == f"sqlite:///{Path('data').absolute()}/ledgerlift.db"
+
+
+@pytest.mark.parametrize(
+    ("environment", "field", "expected"),
+    [
+        ({"UPLOAD_PART_SIZE": "16MiB"}, "upload_part_size", 16 * MIB),
+        ({"MAX_FILE_SIZE": "1048576"}, "max_file_size", MIB),
+        ({"ALLOWED_CONTENT_TYPES": "image/*, text/plain"}, "allowed_content_types", ("image/*", "text/plain")),
+        ({"ALLOWED_CONTENT_TYPES": ""}, "allowed_content_types", ("*/*",)),
+        ({"LOG_LEVEL": "debug"}, "log_level", "DEBUG"),
+        ({"AWS_DEFAULT_REGION": "eu-central-1"}, "aws_region", "eu-central-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-central-1"}, "aws_region", "eu-west-1"),
+        ({"GRPC_ADDRESS": "[::1]:0"}, "host", "::1"),
+        ({"GRPC_ADDRESS": "10.0.0.1:50051", "AUTH_MODE": "none"}, "host", "10.0.0.1"),
+        ({"DATABASE_URL": "postgresql://u:p@db/l"}, "embedded_database", False),
+        ({"DATABASE_URL": "sqlite:////tmp/x.db"}, "embedded_database", True),
+        ({"S3_BUCKET": "b", "S3_SSE": "aws:kms", "S3_KMS_KEY_ID": "k"}, "s3_sse", "aws:kms"),
+        ({"UPLOAD_STALL_TIMEOUT": "0.5"}, "upload_stall_timeout", 0.5),
+    ],
+)
+def test_what_may_be_said(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], field: str, expected: object
+) -> None:
+    """Units, lists and aliases are understood."""
+    assert getattr(load_with(monkeypatch, environment), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "wrong"),
+    [
+        ({"GRPC_ADDRESS": "localhost"}, "GRPC_ADDRESS"),
+        ({"GRPC_ADDRESS": "localhost:99999"}, "GRPC_ADDRESS"),
+        ({"GRPC_ADDRESS": "0.0.0.0:50051"}, "AUTH_MODE"),
+        ({"DB_POOL_SIZE": "0"}, "DB_POOL_SIZE"),
+        ({"DB_POOL_TIMEOUT": "inf"}, "DB_POOL_TIMEOUT"),
+        ({"DATABASE_URL": "mysql://db/l"}, "DATABASE_URL"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+        ({"ALLOWED_CONTENT_TYPES": "pdf"}, "ALLOWED_CONTENT_TYPES"),
+        ({"ENABLE_CHANNELZ": "perhaps"}, "ENABLE_CHANNELZ"),
+        ({"S3_ENDPOINT": "http://s3:9000"}, "S3_BUCKET"),
+        ({"S3_BUCKET": "b", "UPLOAD_PART_SIZE": "1MiB"}, "UPLOAD_PART_SIZE"),
+        ({"S3_BUCKET": "b", "S3_KMS_KEY_ID": "k", "S3_SSE": "AES256"}, "S3_SSE"),
+        ({"AWS_ACCESS_KEY_ID": "k"}, "AWS_ACCESS_KEY_ID"),
+        ({"UPLOAD_PART_SIZE": "100"}, "UPLOAD_PART_SIZE"),
+        ({"UPLOAD_MEMORY_BUDGET": "1MiB"}, "UPLOAD_PART_SIZE"),
+        ({"ENVIRONMENT": "production", "S3_BUCKET": "b"}, "DATABASE_URL"),
+        ({"ENVIRONMENT": "production", "DATABASE_URL": "postgresql://db/l"}, "S3_BUCKET"),
+        ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], wrong: str) -> None:
+    """The message names the variable to change, and only that one."""
+    assert list(problems_with(monkeypatch, environment)) == [wrong]
+
+
+def test_every_problem_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that are wrong by themselves and values that are wrong together are told at once."""
+    environment = {
+        "ENVIRONMENT": "production",
+        "DB_POOL_SIZE": "many",
+        "LOG_LEVEL": "loud",
+        "DATABASE_URL_FILE": "/nowhere",
+        "AWS_ACCESS_KEY_ID": "key",
+    }
+    found = problems_with(monkeypatch, environment)
+    assert set(found) == {"DB_POOL_SIZE", "LOG_LEVEL", "DATABASE_URL", "S3_BUCKET", "AWS_ACCESS_KEY_ID"}
+
+
+def test_a_rule_is_silent_about_a_value_that_is_wrong_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt DATABASE_URL is one problem, not also a missing database."""
+    environment = {"ENVIRONMENT": "production", "S3_BUCKET": "b", "DATABASE_URL": "postgres:/db"}
+    assert problems_with(monkeypatch, environment) == {
+        "DATABASE_URL": "must begin with `postgresql+psycopg2://` or `sqlite:///`"
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name.upper()
+        for name in Settings.model_fields
+        if name not in ("s3_bucket", "s3_kms_key_id", "aws_region", "data_dir")  # take any text
+    ],
+)
+def test_no_value_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whatever a variable wrongly holds, a secret pasted into the wrong place included, stays out of the message."""
+    with pytest.raises(InvalidSettings) as caught:
+        load_with(monkeypatch, {name: SECRET, "DB_POOL_SIZE": "none"})
+    assert SECRET not in str(caught.value)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printing the settings shows no password."""
+    settings = load_with(monkeypatch, {"DATABASE_URL": f"postgresql://u:{SECRET}@db/l"})
+    assert SECRET not in repr(settings) + str(settings)
+    assert SECRET in settings.sqlalchemy_url
+
+
+def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """NAME_FILE names a file with the value of NAME; the line end does not count."""
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    settings = load_with(monkeypatch, {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY_FILE": str(file)})
+    assert settings.aws_secret_access_key is not None
+    assert settings.aws_secret_access_key.get_secret_value() == SECRET
+
+
+def test_a_secret_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Which of NAME and NAME_FILE counts is not guessed."""
+    file = tmp_path / "url"
+    file.write_text("sqlite:///a.db")
+    environment = {"DATABASE_URL": "sqlite:///b.db", "DATABASE_URL_FILE": str(file)}
+    assert problems_with(monkeypatch, environment) == {"DATABASE_URL": "DATABASE_URL_FILE is set as well"}
+
+
+def test_production_takes_the_embedded_default_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine may be enough; then somebody has to say so."""
+    settings = load_with(monkeypatch, {"ENVIRONMENT": "production", "ALLOW_EMBEDDED_IN_PRODUCTION": "true"})
+    assert settings.embedded_database
