@@ -73,7 +73,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         try:
             outcome = await self._entry.run(current_caller.get(), source, announce)
         finally:
-            await source.close()
+            source.close()
         return self._response(outcome)
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Any) -> pb.GetUploadResponse:
