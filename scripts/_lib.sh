@@ -4,7 +4,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-VENV=$ROOT/.venv
+VENV=${LEDGERLIFT_VENV:-$ROOT/.venv}
 TOOLS=$ROOT/.tools/bin
 LOCK=$ROOT/requirements/dev.txt
 cd "$ROOT"
@@ -38,7 +38,9 @@ find_python() {
 
 # Makes the environment what the lock says. A second call costs a few milliseconds: the stamps are copies of what was
 # installed. An environment has its own path written into it, so one that was moved or copied here is made anew.
+# LEDGERLIFT_VENV names an environment of your own; that one is used as it is.
 ensure_env() {
+    [ -z "${LEDGERLIFT_VENV:-}" ] || return 0
     local stamp=$VENV/.installed
     if ! "$VENV/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 ||
         ! grep -qF "$VENV" "$VENV/bin/activate"; then
