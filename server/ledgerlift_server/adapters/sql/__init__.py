@@ -1,0 +1,20 @@
+"""The domain's ports on SQL: PostgreSQL for a service of many replicas, SQLite for one machine."""
+
+from ledgerlift_server.adapters.sql.documents import SqlDocuments
+from ledgerlift_server.adapters.sql.engine import DatabaseOptions, connections
+from ledgerlift_server.adapters.sql.ledger import SqlUploadLedger
+from ledgerlift_server.adapters.sql.maintenance import SqlMaintenance
+from ledgerlift_server.adapters.sql.migrate import SchemaMismatch, check_schema, migrate
+from ledgerlift_server.adapters.sql.transactions import Database
+
+__all__ = [
+    "Database",
+    "DatabaseOptions",
+    "connections",
+    "SqlUploadLedger",
+    "SqlDocuments",
+    "SqlMaintenance",
+    "migrate",
+    "check_schema",
+    "SchemaMismatch",
+]

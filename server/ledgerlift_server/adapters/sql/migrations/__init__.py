@@ -1,0 +1,1 @@
+"""Schema migrations, run by `adapters/sql/migrate.py`."""

@@ -1,0 +1,81 @@
+"""Page tokens: opaque positions in a list, good only for the list and the filters they were made for.
+
+A token is no secret and grants nothing: every query names its owner. It is bound to its filters so that a client
+that changes them in the middle is told so, instead of getting a list with holes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import RowMapping
+
+from ledgerlift_server.adapters.sql.types import LARGEST_INTEGER, from_microseconds
+from ledgerlift_server.domain.models import Page
+from ledgerlift_server.errors import FieldViolation, InvalidRequest
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+FINGERPRINT_LENGTH = 12
+
+
+class PageTokens(Generic[P]):
+    """Tokens of one list: `name` and `scope` (owner, filters) tell it from every other."""
+
+    def __init__(self, read: Callable[[Any], P], name: str, *scope: object) -> None:
+        """`read` makes a position of the JSON values given to `encode`, and raises ValueError for any others."""
+        self._read = read
+        self._fingerprint = hashlib.sha256(repr((name, scope)).encode()).hexdigest()[:FINGERPRINT_LENGTH]
+
+    def encode(self, *position: int | str) -> str:
+        """The token of a position."""
+        text = json.dumps([self._fingerprint, *position], separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    def decode(self, token: str) -> P | None:
+        """The position of a token; None of the empty one. Raises InvalidRequest for any but this list's."""
+        if not token:
+            return None
+        try:
+            padded = token + "=" * (-len(token) % 4)
+            fingerprint, *values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            if fingerprint != self._fingerprint:
+                raise _invalid("belongs to another list or to other filters")
+            return self._read(values)
+        except (ValueError, TypeError, OverflowError):
+            raise _invalid("is not a token of this service") from None
+
+
+def time_and_id(values: Any) -> tuple[datetime, str]:
+    """A position in a list ordered by time: microseconds and an id."""
+    microseconds, identity = values
+    if not isinstance(identity, str) or not identity.isprintable():
+        raise ValueError
+    return from_microseconds(microseconds), identity
+
+
+def three_numbers(values: Any) -> tuple[int, int, int]:
+    """A position in the audit trail."""
+    first, second, third = values
+    if not all(type(number) is int and 0 <= number <= LARGEST_INTEGER for number in values):
+        raise ValueError
+    return first, second, third
+
+
+def page_of(
+    rows: Sequence[RowMapping], page_size: int, model: Callable[[RowMapping], T], token: Callable[[RowMapping], str]
+) -> Page[T]:
+    """A page out of up to `page_size + 1` rows: the row too many tells that there is a next page."""
+    shown = rows[:page_size]
+    more = len(rows) > page_size
+    return Page(tuple(map(model, shown)), token(shown[-1]) if more else "")
+
+
+def _invalid(why: str) -> InvalidRequest:
+    return InvalidRequest([FieldViolation("page_token", why)])

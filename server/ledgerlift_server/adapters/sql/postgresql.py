@@ -1,0 +1,171 @@
+"""PostgreSQL through psycopg2: connections, timeouts, and what its errors mean.
+
+psycopg2 by itself waits for an answer without end, whatever `statement_timeout` says, when the server
+is stopped or the network swallows packets. So it is given a wait callback, which gives up at the end
+of the attempt and closes the connection (psycopg2 does that when the callback raises).
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from ledgerlift_server.adapters.sql.flavour import Failure
+
+ANSWER_GRACE = 1.0
+"""Seconds beyond a transaction's limit in which the server's own `statement_timeout` may still end it properly."""
+
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""libpq's, in seconds, the last in milliseconds: a connection whose peer is gone dies within half a minute."""
+
+_give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)
+
+
+class NoAnswer(psycopg2.OperationalError):
+    """The server said nothing until the attempt's time was over. The outcome is unknown."""
+
+
+@contextmanager
+def _answered_within(seconds: float) -> Iterator[None]:
+    at = time.monotonic() + seconds
+    enclosing = _give_up_at.get()
+    token = _give_up_at.set(at if enclosing is None else min(at, enclosing))
+    try:
+        yield
+    finally:
+        _give_up_at.reset(token)
+
+
+def _wait(connection: Any) -> None:
+    """psycopg2's wait callback: until the connection is ready, or until the time is over."""
+    poller = select.poll()
+    while (state := connection.poll()) != extensions.POLL_OK:
+        descriptor = connection.fileno()
+        poller.register(descriptor, select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
+        give_up_at = _give_up_at.get()
+        patience = None if give_up_at is None else max(0.0, give_up_at - time.monotonic()) * 1000
+        ready = poller.poll(patience)
+        poller.unregister(descriptor)
+        if not ready:
+            raise NoAnswer("no answer in time")
+
+
+def make_engine(
+    url: URL,
+    *,
+    pool_size: int,
+    max_overflow: int,
+    pool_timeout: float,
+    pool_recycle: float,
+    connect_timeout: float,
+) -> Engine:
+    """An engine whose connections give up in time. Times are in seconds."""
+    # One setting for the whole process; it leaves connections without a limit waiting as before.
+    extensions.set_wait_callback(_wait)
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_timeout=pool_timeout,
+        pool_recycle=pool_recycle,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args={
+            "application_name": "ledgerlift",
+            "connect_timeout": max(2, round(connect_timeout)),
+            **KEEPALIVE,
+        },
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: object, record: object, args: tuple[Any, ...], parameters: dict[str, Any]) -> Any:
+        with _answered_within(connect_timeout):
+            return psycopg2.connect(*args, **parameters)
+
+    return engine
+
+
+class PostgresFlavour:
+    """How a transaction runs on PostgreSQL, and what SQLSTATE means."""
+
+    def __init__(self, lock_timeout: float, idle_in_transaction_timeout: float) -> None:
+        """Times are in seconds."""
+        self._lock_timeout = lock_timeout
+        self._idle_timeout = idle_in_transaction_timeout
+
+    @contextmanager
+    def attempt(self, *, write: bool, limit: float) -> Iterator[None]:
+        """Give up on a silent server shortly after `limit`."""
+        with _answered_within(limit + ANSWER_GRACE):
+            yield
+
+    def begin(self, connection: Connection, *, write: bool, limit: float) -> None:
+        """One round trip. A reader sees one state of the database, however many statements it takes."""
+        # LOCAL settings, so that a pooler between us and the server cannot hand them to somebody else.
+        kind = "ISOLATION LEVEL READ COMMITTED" if write else "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        connection.exec_driver_sql(
+            f"BEGIN {kind};"
+            f" SET LOCAL statement_timeout = {_milliseconds(limit)};"
+            f" SET LOCAL lock_timeout = {_milliseconds(min(limit, self._lock_timeout))};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(self._idle_timeout)}"
+        )
+
+    def commit(self, connection: Connection) -> None:
+        """PostgreSQL answers COMMIT of a failed transaction with a quiet ROLLBACK; that must not pass for success."""
+        driver: Any = connection.connection.dbapi_connection
+        if driver.info.transaction_status != extensions.TRANSACTION_STATUS_INTRANS:
+            raise RuntimeError("the transaction has failed and cannot be committed")
+        connection.exec_driver_sql("COMMIT")
+
+    def classify(self, error: DBAPIError) -> Failure:
+        """By SQLSTATE; without one the connection itself failed."""
+        driver: Any = error.orig
+        state: str | None = getattr(driver, "pgcode", None)
+        if state is None:
+            lost = isinstance(driver, (psycopg2.OperationalError, psycopg2.InterfaceError))
+            return Failure.UNAVAILABLE if lost or error.connection_invalidated else Failure.DEFECT
+        return _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2], Failure.DEFECT)
+
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_BY_SQLSTATE = {
+    "40001": Failure.AGAIN,  # serialization_failure
+    "40P01": Failure.AGAIN,  # deadlock_detected
+    "23505": Failure.AGAIN,  # unique_violation: the other one is visible to the next attempt
+    "57014": Failure.TIMEOUT,  # query_canceled, by statement_timeout
+    "55P03": Failure.TIMEOUT,  # lock_not_available, by lock_timeout
+    "25P03": Failure.UNAVAILABLE,  # idle_in_transaction_session_timeout
+    "25006": Failure.UNAVAILABLE,  # read_only_sql_transaction: a standby, a failover is under way
+    "22021": Failure.REFUSED_TEXT,  # character_not_in_repertoire
+    "22P05": Failure.REFUSED_TEXT,  # untranslatable_character: \u0000 in JSON
+}
+_BY_CLASS = {
+    "08": Failure.UNAVAILABLE,  # connection exception
+    "28": Failure.UNAVAILABLE,  # invalid authorization
+    "3D": Failure.UNAVAILABLE,  # no such database
+    "53": Failure.UNAVAILABLE,  # insufficient resources
+    "57": Failure.UNAVAILABLE,  # operator intervention
+    "58": Failure.UNAVAILABLE,  # system error
+    "XX": Failure.UNAVAILABLE,  # internal error, corrupted data
+}
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))  # 0 would mean: no limit

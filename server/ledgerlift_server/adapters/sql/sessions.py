@@ -1,0 +1,152 @@
+"""Statements on `sessions` and `parts`, and the compare-and-set that every write of a holder begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, select, text, update
+
+from ledgerlift_server.adapters.sql.events import NewEvent, append_event
+from ledgerlift_server.adapters.sql.outbox import queue_removals
+from ledgerlift_server.adapters.sql.rows import part_values, session_from
+from ledgerlift_server.adapters.sql.tables import LIVE, parts, sessions
+from ledgerlift_server.adapters.sql.transactions import Transaction
+from ledgerlift_server.adapters.sql.types import now
+from ledgerlift_server.domain.models import EventType
+from ledgerlift_server.domain.session_rules import leftovers, refusal
+from ledgerlift_server.domain.upload_models import StoredPart, UploadSession, UploadState
+from ledgerlift_server.errors import UploadNotFound
+
+
+def find_session(tx: Transaction, upload_id: str, *, owner: str | None = None, lock: bool = False) -> RowMapping:
+    """The row of a session. Raises UploadNotFound, for another owner's too."""
+    statement = select(sessions).where(sessions.c.upload_id == upload_id)
+    if owner is not None:
+        statement = statement.where(sessions.c.owner == owner)
+    row = tx.first(statement.with_for_update() if lock else statement)
+    if row is None:
+        raise UploadNotFound(upload_id)
+    return row
+
+
+def find_live(tx: Transaction, owner: str, request_id: str) -> RowMapping | None:
+    """The row of the one live session of a request id."""
+    return tx.first(
+        select(sessions).where(
+            sessions.c.owner == owner,
+            sessions.c.request_id == request_id,
+            text(LIVE),
+        )
+    )
+
+
+def advance(tx: Transaction, upload_id: str, epoch: int, before: int, after: int, **values: Any) -> RowMapping:
+    """The compare-and-set of a holder: from `before` durable bytes to `after`. The new row.
+
+    Raises what refuses it: UploadSuperseded, the error of the state, UploadNotFound.
+    """
+    row = tx.first(
+        update(sessions)
+        .where(held(upload_id, epoch), sessions.c.persisted_size == before)
+        .values(persisted_size=after, update_time=now(), **values)
+        .returning(sessions)
+    )
+    if row is None:
+        raise refusal(session_from(find_session(tx, upload_id)), epoch)
+    return row
+
+
+def attach_multipart(tx: Transaction, upload_id: str, epoch: int, multipart_id: str) -> str:
+    """Record the id unless there is one; the recorded one. Raises as `advance`."""
+    row = tx.first(
+        update(sessions)
+        .where(held(upload_id, epoch))
+        .values(
+            multipart_id=func.coalesce(sessions.c.multipart_id, multipart_id),
+            update_time=now(),
+            expire_time=now(sessions.c.lifetime),
+        )
+        .returning(sessions.c.multipart_id)
+    )
+    if row is None:
+        raise refusal(session_from(find_session(tx, upload_id)), epoch)
+    return str(row["multipart_id"])
+
+
+def add_parts(tx: Transaction, upload_id: str, last: int, added: Sequence[StoredPart]) -> None:
+    """Write parts that end with number `last`. Raises ValueError when they are not contiguous."""
+    numbers = [part.number for part in added]
+    if numbers != list(range(last - len(added) + 1, last + 1)):
+        raise ValueError(f"parts {numbers} do not follow the recorded ones up to {last - len(added)}")
+    if added:
+        tx.run(insert(parts), [part_values(upload_id, part) for part in added])
+
+
+def end_session(
+    tx: Transaction,
+    found: ColumnElement[bool],
+    state: UploadState,
+    event: EventType,
+    new_id: Callable[[], str],
+    *,
+    fence: bool = False,
+    actor: str | None = None,
+    request_id: str | None = None,
+    **values: Any,
+) -> UploadSession | None:
+    """The session that `found` matches to a final state without a document, with its event and its removals.
+
+    `fence` raises the epoch too. `actor` and `request_id` are the session's own unless given. None: no match.
+    """
+    epoch = sessions.c.epoch + 1 if fence else sessions.c.epoch
+    row = tx.first(
+        update(sessions)
+        .where(found)
+        .values(state=state.value, epoch=epoch, update_time=now(), sha_state=None, **values)
+        .returning(sessions)
+    )
+    if row is None:
+        return None
+    session = session_from(row)
+    write_end(tx, row, event, new_id, actor=actor, request_id=request_id)
+    # A fence is an epoch that nobody has held, so that nobody wrote under its name.
+    queue_removals(tx, leftovers(replace(session, epoch=session.epoch - 1) if fence else session, None))
+    return session
+
+
+def write_end(
+    tx: Transaction,
+    row: RowMapping,
+    event: EventType,
+    new_id: Callable[[], str],
+    *,
+    actor: str | None = None,
+    request_id: str | None = None,
+) -> None:
+    """The event of a session that ended without a document."""
+    detail = {"persisted_size": str(row["persisted_size"])}
+    if row["error_reason"]:
+        detail |= {"reason": row["error_reason"], "message": row["error_message"]}
+    append_event(
+        tx,
+        NewEvent(
+            owner=row["owner"],
+            type=event,
+            actor=row["owner"] if actor is None else actor,
+            request_id=row["opened_by"] if request_id is None else request_id,
+            upload_id=row["upload_id"],
+            detail=detail,
+        ),
+        new_id,
+    )
+
+
+def held(upload_id: str, epoch: int) -> ColumnElement[bool]:
+    """The session, while the holder of `epoch` may write to it."""
+    return and_(
+        sessions.c.upload_id == upload_id,
+        sessions.c.epoch == epoch,
+        sessions.c.state == UploadState.ACTIVE.value,
+    )
