@@ -1,0 +1,140 @@
+"""What README tells a reader to type works."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.repo.readme import OWN_COMMANDS, SHELL, Block, blocks, commands, links, problems
+from tests.support.programs import environment, run
+from tests.support.tools import ROOT, tool
+
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLE = """\
+# A page
+
+Look at [the licence](LICENSE), [a section](docs/none.md#part) and [a site](https://example.org/).
+
+```sh run
+# a comment
+KEY=value ./scripts/test tests/unit && ledgerlift \\
+    list | grep pdf
+cat > demo.txt <<'END'
+nothing | in here
+END
+```
+
+```console
+$ ./scripts/nonesuch
+some answer
+$ frobnicate demo/documents/nonesuch.pdf
+```
+
+```python
+print("not run")
+```
+"""
+
+
+def test_blocks_are_found() -> None:
+    """Blocks come with their language, their place, and whether they are to be run."""
+    found = [(block.language, block.run, block.line) for block in blocks(EXAMPLE)]
+    assert found == [("sh", True, 5), ("console", False, 14), ("python", False, 20)]
+
+
+def test_commands_are_taken_apart() -> None:
+    """Assignments, continued lines, pipes, prompts, answers and here-documents are understood."""
+    first, second, _ = blocks(EXAMPLE)
+    assert list(commands(first)) == [
+        ["./scripts/test", "tests/unit"],
+        ["ledgerlift", "list"],
+        ["grep", "pdf"],
+        ["cat", ">", "demo.txt"],
+    ]
+    assert list(commands(second)) == [["./scripts/nonesuch"], ["frobnicate", "demo/documents/nonesuch.pdf"]]
+
+
+def test_what_does_not_exist_is_named() -> None:
+    """A missing script, a missing file and an unknown program are each reported."""
+    first, second, _ = blocks(EXAMPLE)
+    assert list(problems(first, ROOT)) == []
+    assert list(problems(second, ROOT)) == [
+        "./scripts/nonesuch is not an executable file",
+        "frobnicate is not a command that readers have",
+        "demo/documents/nonesuch.pdf does not exist",
+    ]
+
+
+def test_links_are_found() -> None:
+    """Links into the repository are found, links to sites are not."""
+    assert links(EXAMPLE) == {"LICENSE", "docs/none.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_page_refers_to_what_exists(page: Path) -> None:
+    """Every link leads to a file, and every command and file of a shell block is there."""
+    text = page.read_text()
+    found = [f"link to {target}" for target in sorted(links(text)) if not (page.parent / target).exists()]
+    for block in blocks(text):
+        if block.language in SHELL:
+            found += [f"line {block.line}: {problem}" for problem in problems(block, ROOT)]
+    assert found == []
+
+
+def _own_commands() -> list[tuple[str, ...]]:
+    """Each `ledgerlift ...` of the page up to its first option: a command and its sub-command."""
+    found = set()
+    for block in blocks(README):
+        if block.language in SHELL:
+            for first, *rest in commands(block):
+                if first in OWN_COMMANDS:
+                    found.add((first, *[word for word in rest[:1] if re.fullmatch(r"[a-z-]+", word)]))
+    return sorted(found)
+
+
+def test_every_sub_command_exists() -> None:
+    """Each sub-command of ours that README shows can say how it is used."""
+    for words in _own_commands():
+        asked = run(*words, "--help")
+        assert asked.returncode == 0, f"{' '.join(words)}: {asked.stderr}"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the repository to run README's blocks in, so that nothing they leave lands here."""
+    listed = run(tool("git"), "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
+    for name in listed.split("\0"):
+        if name and (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def _perform(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
+    interpreter = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
+    return subprocess.run(
+        [*interpreter, "-c", block.text],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(900)
+def test_the_marked_blocks_run(checkout: Path) -> None:
+    """Every block that is marked `run` ends well, in the order of the page."""
+    for block in blocks(README):
+        if block.run:
+            done = _perform(block, checkout)
+            assert done.returncode == 0, f"README.md line {block.line}:\n{block.text}\n{done.stdout}"
