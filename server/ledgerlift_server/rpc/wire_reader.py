@@ -25,6 +25,9 @@ _FINISH_WRITE = 7 << 3
 _SHA256 = 8 << 3 | 2
 _SIZE = 9 << 3
 
+_VARINTS = frozenset({_ACCEPT_PARTIAL, _WRITE_OFFSET, _FINISH_WRITE, _SIZE})
+_DELIMITED = frozenset({_SPEC, _UPLOAD_ID, _DATA, _SHA256})
+
 _NOTHING = memoryview(b"")
 
 
@@ -85,8 +88,6 @@ def _read_plain(raw: bytes) -> WireMessage:
         elif tag in _DELIMITED:
             length, begin = _varint(raw, position)
             position = begin + length
-            if position > end:
-                raise _Unusual
             if tag == _DATA:
                 data = view[begin:position]
             elif tag == _SHA256:
@@ -100,13 +101,9 @@ def _read_plain(raw: bytes) -> WireMessage:
                 spec = UploadRequest.FromString(raw[start:position]).spec
         else:
             raise _Unusual
-    if position > end:
+    if position > end:  # the last field was cut short
         raise _Unusual
     return WireMessage(spec, upload_id, accept_partial, write_offset, data, crc32c, finish_write, sha256, size)
-
-
-_VARINTS = frozenset({_ACCEPT_PARTIAL, _WRITE_OFFSET, _FINISH_WRITE, _SIZE})
-_DELIMITED = frozenset({_SPEC, _UPLOAD_ID, _DATA, _SHA256})
 
 
 def _varint(raw: bytes, position: int) -> tuple[int, int]:
