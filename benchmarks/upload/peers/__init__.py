@@ -1,0 +1,1 @@
+"""Whom LedgerLift is measured against, and the servers that they need."""
