@@ -7,6 +7,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 VENV=${LEDGERLIFT_VENV:-$ROOT/.venv}
 TOOLS=$ROOT/.tools/bin
 LOCK=$ROOT/requirements/dev.txt
+CALLER=$PWD
 cd "$ROOT"
 
 # Service managers and some CI start scripts without a home. pip and go then keep their caches in here.
