@@ -1,0 +1,105 @@
+"""When to try again, and after how long. Does no I/O: clock and randomness are handed in, nobody sleeps here.
+
+Full jitter: a wait is drawn between 0 and a bound that doubles with every failure in a row
+(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). What the server asks for
+(RetryInfo, `grpc-retry-pushback-ms`) is waited for first; the jitter comes on top, so that the many
+clients that were told the same do not come back at the same moment.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ledgerlift_client.errors import LedgerLiftError
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+Uniform = Callable[[float, float], float]
+"""A random number between two others, like `random.uniform`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The bound of a wait: `base` seconds, doubled with every further failure in a row, at most `cap`."""
+
+    base: float
+    cap: float
+
+    def delay(self, failures: int, uniform: Uniform) -> float:
+        """Seconds to wait after the `failures`-th failure in a row."""
+        bound = min(self.cap, self.base * 2.0 ** min(failures - 1, 60))
+        return uniform(0.0, bound)
+
+
+class RetryState:
+    """The failures of one operation. It ends by its deadline, by too many failures in a row, or for want of progress.
+
+    `attempts` counts the calls that it took so far: 1, and one more for every failure.
+    """
+
+    def __init__(
+        self,
+        backoff: Backoff,
+        *,
+        deadline: float | None = None,
+        max_attempts: int | None = None,
+        patience: float | None = None,
+        clock: Clock = time.monotonic,
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        """`deadline` is a point on `clock`; `patience` the seconds allowed without `progressed`."""
+        self.attempts = 1
+        self._backoff = backoff
+        self._deadline = deadline
+        self._max_attempts = max_attempts
+        self._patience = patience
+        self._clock = clock
+        self._uniform = uniform
+        self._in_a_row = 0
+        self._moved_at = clock()
+
+    def now(self) -> float:
+        """The time on this operation's clock."""
+        return self._clock()
+
+    def time_left(self, limit: float) -> float:
+        """Seconds that a step may take which by itself is allowed `limit`."""
+        return limit if self._deadline is None else max(0.0, min(limit, self._deadline - self._clock()))
+
+    def after(self, error: LedgerLiftError) -> float:
+        """Seconds to wait before the next attempt. Raises `error` when there shall be none."""
+        self._in_a_row += 1
+        error.attempts = self.attempts
+        if self._max_attempts is not None and self._in_a_row >= self._max_attempts:
+            raise error
+        delay = (error.retry_after or 0.0) + self._backoff.delay(self._in_a_row, self._uniform)
+        if self._clock() + delay >= self._end():
+            raise error
+        self.attempts += 1
+        return delay
+
+    def pause(self, seconds: float, error: LedgerLiftError) -> float:
+        """`seconds`, for a wait that is nobody's failure. Raises `error` when there is no time for it."""
+        if self._clock() + seconds >= self._end():
+            error.attempts = self.attempts
+            raise error
+        return seconds
+
+    def begun(self) -> None:
+        """The other side has answered once: from here on patience counts, not the number of attempts."""
+        if self._patience is not None:
+            self._max_attempts = None
+
+    def progressed(self) -> None:
+        """Something moved: the failures before it do not count any more."""
+        self._in_a_row = 0
+        self._moved_at = self._clock()
+
+    def _end(self) -> float:
+        ends = [self._deadline] if self._deadline is not None else []
+        if self._patience is not None:
+            ends.append(self._moved_at + self._patience)
+        return min(ends, default=float("inf"))
