@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ledgerlift_server.adapters.sql.engine import normalise
 from ledgerlift_server.domain.upload_options import GIB, KIB, MIB, UploadOptions
 from ledgerlift_server.settings_problems import InvalidSettings, Problem, problems_of
 from ledgerlift_server.settings_rules import SecretFiles, broken_rules, readable_secret
@@ -63,8 +64,7 @@ def _address(value: str) -> str:
 
 
 def _known_database(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("postgresql://", "postgresql+psycopg2://", "sqlite:///")):
-        raise ValueError("must begin with `postgresql+psycopg2://` or `sqlite:///`")
+    normalise(url.get_secret_value())
     return url
 
 
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     """Holds the embedded database and the file store, where no other is set."""
     database_url: Annotated[Secret, AfterValidator(_known_database)] | None = None
-    """`postgresql+psycopg2://user:password@host/name`; not set: SQLite in `data_dir`."""
+    """`postgresql://user:password@host/name`; not set: SQLite in `data_dir`."""
     db_pool_size: Count = 20
     """Connections that are kept."""
     db_max_overflow: Annotated[int, Field(ge=0)] = 30
@@ -119,8 +119,14 @@ class Settings(BaseSettings):
     """Longest wait for a connection."""
     db_pool_recycle: Seconds = 3600.0
     """Age at which a connection is replaced."""
-    db_slow_query: Seconds = 0.5
-    """A statement that takes longer is logged by name."""
+    db_connect_timeout: Seconds = 5.0
+    """For making a connection."""
+    db_statement_timeout: Seconds = 10.0
+    """For one transaction, where the caller's deadline leaves more."""
+    db_lock_timeout: Seconds = 5.0
+    """For one row's lock."""
+    db_slow_query: Seconds = 1.0
+    """A transaction that takes longer is logged by its name."""
     s3_bucket: str | None = None
     """Bucket of the documents; not set: files in `data_dir`."""
     s3_endpoint: Url | None = None
@@ -242,7 +248,7 @@ class Settings(BaseSettings):
     @property
     def embedded_database(self) -> bool:
         """True for SQLite, which one process at a time uses."""
-        return self.database_url is None or self.database_url.get_secret_value().startswith("sqlite")
+        return normalise(self.sqlalchemy_url).get_backend_name() == "sqlite"
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -112,10 +112,8 @@ def test_every_problem_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_rule_is_silent_about_a_value_that_is_wrong_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt DATABASE_URL is one problem, not also a missing database."""
-    environment = {"ENVIRONMENT": "production", "S3_BUCKET": "b", "DATABASE_URL": "postgres:/db"}
-    assert problems_with(monkeypatch, environment) == {
-        "DATABASE_URL": "must begin with `postgresql+psycopg2://` or `sqlite:///`"
-    }
+    environment = {"ENVIRONMENT": "production", "S3_BUCKET": "b", "DATABASE_URL": "mysql://db"}
+    assert list(problems_with(monkeypatch, environment)) == ["DATABASE_URL"]
 
 
 @pytest.mark.parametrize(

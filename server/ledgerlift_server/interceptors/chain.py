@@ -1,0 +1,39 @@
+"""The order of everything that happens around a call, outermost first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import grpc
+
+from ledgerlift_server.interceptors.access_log import AccessLog
+from ledgerlift_server.interceptors.authentication import Authentication, Authenticator
+from ledgerlift_server.interceptors.authorization import Authorization
+from ledgerlift_server.interceptors.deadline import Deadlines
+from ledgerlift_server.interceptors.decoding import Decoding
+from ledgerlift_server.interceptors.draining import WatchEnding
+from ledgerlift_server.interceptors.error_mapping import ErrorMapping
+from ledgerlift_server.interceptors.policy import Policies
+from ledgerlift_server.interceptors.request_id import RequestIds
+
+
+def build_chain(
+    policies: Policies,
+    *,
+    authenticator: Authenticator,
+    watches: WatchEnding,
+    lowered_timeouts: Mapping[int, float],
+    new_id: Callable[[], str],
+    log_calls: bool,
+) -> Sequence[grpc.aio.ServerInterceptor]:
+    """What stands above a line sees everything that happens below it."""
+    return [
+        RequestIds(new_id),  # first, so that every log entry has its id
+        *([AccessLog(policies)] if log_calls else []),  # sees the code that the caller sees
+        ErrorMapping(),  # answers whatever anything below raises
+        Deadlines(policies, lowered_timeouts),  # counts the time of everything below
+        Authentication(policies, authenticator),
+        Authorization(policies),
+        watches,
+        Decoding(),  # last: nobody's bytes are looked at before it is known that they may be
+    ]

@@ -1,0 +1,29 @@
+"""What a server of this process logs, as an operator's collector reads it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ledgerlift_server.observability import logs
+
+Entries = Callable[[], list[dict[str, Any]]]
+"""The entries written so far."""
+
+
+@pytest.fixture
+def log() -> Iterator[Entries]:
+    """Logging configured as `serve` does it, at DEBUG and as JSON; undone afterwards."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, logs.QUIET)]
+    levels, handlers = [logger.level for logger in loggers], loggers[0].handlers[:]
+    written = io.StringIO()
+    logs.configure("DEBUG", "json", written)
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    logging.captureWarnings(False)
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
