@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ledgerlift_server.resilience.bulkhead import to_its_end
+
 T = TypeVar("T")
 
 
@@ -22,10 +24,11 @@ class ComputePool:
         """The result of `fn(*args)`. A cancelled caller waits until the thread is done with its buffers."""
         work = asyncio.get_running_loop().run_in_executor(self._threads, fn, *args)
         try:
-            return await asyncio.shield(work)
+            await to_its_end(work)
         except asyncio.CancelledError:
-            await asyncio.wait({work})
+            work.exception()  # the caller left: nobody else will look at it
             raise
+        return work.result()
 
     def close(self) -> None:
         """Wait for what is running; take no more."""

@@ -50,9 +50,12 @@ class Bulkhead:
         """The result of `fn(*args)`, which sees this task's context, its deadline included.
 
         Raises BulkheadFull when no thread came free, DeadlinePassed when `fn` was still running at the
-        deadline. `lent`: the arguments are borrowed from the caller, so neither the deadline nor a
-        cancellation ends the wait before `fn` has ended (its own timeouts bound it).
+        deadline, or would have begun after it. `lent`: the arguments are borrowed from the caller, so neither
+        the deadline nor a cancellation ends the wait before `fn` has ended (its own timeouts bound it).
         """
+        deadline = current_deadline()
+        if deadline is not None and deadline.remaining() <= 0:
+            raise DeadlinePassed
         await self._enter()
         context = contextvars.copy_context()
         try:
@@ -62,9 +65,8 @@ class Bulkhead:
             raise
         work.add_done_callback(self._ended)
         if lent:
-            await _to_its_end(work)
+            await to_its_end(work)
         else:
-            deadline = current_deadline()
             await asyncio.wait({work}, timeout=None if deadline is None else deadline.remaining())
         if not work.done():
             raise DeadlinePassed
@@ -95,7 +97,8 @@ class Bulkhead:
             work.exception()  # an abandoned call's failure has been answered as its deadline
 
 
-async def _to_its_end(work: asyncio.Future[T]) -> None:
+async def to_its_end(work: asyncio.Future[T]) -> None:
+    """Wait for `work`, which has borrowed memory from the caller. A cancellation, or several, counts only then."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
