@@ -20,11 +20,15 @@ export PATH=$TOOLS:$PATH
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
+# same FILE FILE: both are there and hold the same text.
+same() { [ -e "$1" ] && [ -e "$2" ] && [ "$(<"$1")" = "$(<"$2")" ]; }
+
 # Prints the first Python that is new enough and able to make environments. It is run, not only looked up: version
 # managers put a name on the PATH for interpreters that they then refuse to start.
 find_python() {
-    local name
-    for name in ${PYTHON:-python3 python3.13 python3.12 python3.14 python3.11 python}; do
+    local name names=(python3 python3.13 python3.12 python3.14 python3.11 python)
+    [ -z "${PYTHON:-}" ] || names=("$PYTHON")
+    for name in "${names[@]}"; do
         if "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             printf '%s\n' "$name"
             return
@@ -51,12 +55,12 @@ ensure_env() {
         "$python" -m venv --clear "$VENV"
     fi
     mkdir -p "$stamp"
-    if ! cmp -s "$LOCK" "$stamp/dev.txt"; then
+    if ! same "$LOCK" "$stamp/dev.txt"; then
         say "installing requirements/dev.txt (every file is checked against its hash)"
         "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$LOCK"
         cp "$LOCK" "$stamp/dev.txt"
     fi
-    if ! cmp -s pyproject.toml "$stamp/pyproject.toml"; then
+    if ! same pyproject.toml "$stamp/pyproject.toml"; then
         "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
         cp pyproject.toml "$stamp/pyproject.toml"
     fi
