@@ -4,4 +4,5 @@ pytest_plugins = [
     "tests.support.captured_log",
     "tests.support.databases",
     "tests.support.postgres",
+    "tests.support.property_tests",
 ]
