@@ -1,0 +1,155 @@
+"""What the command line says, and with which exit code; without a server."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ledgerlift_client import errors
+from ledgerlift_client._models import Count
+from ledgerlift_client.cli import exit_codes
+from ledgerlift_client.cli._report import Report, as_plain, human_size, safe, sentence
+
+from tests.support.programs import run
+
+CODES = {name: value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+
+
+def test_exit_codes_are_distinct_and_documented() -> None:
+    """Each has a line in the module's own text."""
+    assert len(set(CODES.values())) == len(CODES)
+    documented = {int(line.split()[0]) for line in (exit_codes.__doc__ or "").splitlines() if line[4:5].isdigit()}
+    assert documented == set(CODES.values())
+
+
+def test_every_error_has_an_exit_code_of_its_kind() -> None:
+    """Only what nobody can explain is called a defect."""
+    tree = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+    defects = {kind.__name__ for kind in tree if exit_codes.of(kind("x")) == exit_codes.DEFECT}
+    assert defects == {"LedgerLiftError", "ServerError", "Unimplemented", "OffsetGap"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.DocumentNotFound("x"), 3),
+        (errors.KeyTaken("x"), 4),
+        (errors.DocumentTooLarge("x"), 5),
+        (errors.ChecksumMismatch("x"), 6),
+        (errors.SourceChanged("x"), 6),
+        (errors.CircuitOpen("x"), 7),
+        (errors.DeadlineExceeded("x"), 7),
+        (errors.Unauthenticated("x"), 8),
+        (FileNotFoundError("x"), 9),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError(), 1),
+    ],
+)
+def test_exit_codes_tell_what_to_do(error: BaseException, code: int) -> None:
+    """Numbers that scripts rely on."""
+    assert exit_codes.of(error) == code
+
+
+def test_a_failure_is_one_sentence_with_what_an_operator_needs() -> None:
+    """What, when to come back, why, how often it was tried, and the id that the server's log knows."""
+    error = errors.CircuitOpen(
+        "the database is away.", reason="CIRCUIT_OPEN", request_id="r1", retry_after=12.0, attempts=3
+    )
+    said = sentence(error)
+    assert said == "the database is away; try again in 12 s (CIRCUIT_OPEN after 3 attempts) [request id r1]"
+
+
+def test_every_wrong_field_is_named() -> None:
+    """Not only the first."""
+    wrong = [errors.FieldViolation("spec.filename", "is required"), errors.FieldViolation("spec.size", "too small")]
+    said = sentence(errors.InvalidArgument("spec.filename: is required (and 1 more)", violations=wrong))
+    assert "spec.filename: is required; spec.size: too small" in said
+
+
+def test_a_file_of_the_systems_is_named_once() -> None:
+    """`a: No such file`, in people's order."""
+    assert sentence(FileNotFoundError(2, "No such file or directory", "a")) == "a: No such file or directory"
+
+
+def test_foreign_text_cannot_move_the_cursor() -> None:
+    """Escape sequences and line breaks of somebody else's file name stay harmless."""
+    assert safe("a\x1b[2Jb\nc\u202ed") == "a\ufffd[2Jb\ufffdc\ufffdd"
+
+
+def test_results_are_json_that_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """Times in ISO 8601, durations in seconds, nested dataclasses as objects."""
+    plain = as_plain({"t": datetime(2026, 1, 2, 3, 4, 5, 678000, UTC), "d": timedelta(seconds=1.5), "c": Count(1, 2)})
+    assert plain == {"t": "2026-01-02T03:04:05.678Z", "d": 1.5, "c": {"documents": 1, "total_size": 2}}
+    report = Report()
+    report.as_json = True
+    report.result(Count(1, 2), "words", path="p")
+    report.failure(errors.KeyTaken("taken", reason="KEY_TAKEN", request_id="r"), about="a.pdf", hint="do this")
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"documents": 1, "total_size": 2, "path": "p"}
+    told = json.loads(err)["error"]
+    assert (told["reason"], told["exit_code"], told["about"], told["hint"]) == ("KEY_TAKEN", 4, "a.pdf", "do this")
+
+
+def test_the_first_failure_sets_the_exit_code() -> None:
+    """What came first is what a script hears of."""
+    report = Report()
+    report.failure(errors.DocumentNotFound("x"))
+    report.failure(errors.KeyTaken("x"))
+    assert report.exit_code == exit_codes.NOT_FOUND
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
+def test_sizes_for_people(size: int, text: str) -> None:
+    """In binary units."""
+    assert human_size(size) == text
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_missing_packages_are_a_sentence(package: str) -> None:
+    """A bare install says what to install, not a traceback."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; from ledgerlift_client.cli import main; sys.exit(main(['ls']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == exit_codes.NOT_INSTALLED
+    assert "pip install 'ledgerlift[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["upload"], "Missing argument"),
+        (["upload", "-"], "--filename is needed"),
+        (["upload", "a", "b", "--key", "k"], "--key can be given with one file only"),
+        (["upload", "a", "-m", "nonsense"], "NAME=VALUE"),
+        (["upload", "a", "-m", "a=1", "-m", "a=2"], "given twice"),
+        (["--target", "nowhere", "ls"], "host:port"),
+        (["ls", "--limit", "0"], "--limit"),
+        (["nonsense"], "No such command"),
+        ([], "Usage:"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_asked(arguments: list[str], said: str) -> None:
+    """Exit code 2 and a sentence on stderr."""
+    done = run("ledgerlift", *arguments)
+    assert (done.returncode, done.stdout) == (exit_codes.USAGE, "")
+    assert said in done.stderr
+
+
+def test_a_wrong_environment_is_named() -> None:
+    """The variable, not a field of a class."""
+    done = run("ledgerlift", "show", "x", LEDGERLIFT_CALL_TIMEOUT="soon")
+    assert done.returncode == exit_codes.USAGE
+    assert "LEDGERLIFT_CALL_TIMEOUT" in done.stderr
+
+
+def test_the_version_is_told() -> None:
+    """`ledgerlift --version`."""
+    done = run("ledgerlift", "--version")
+    assert done.returncode == 0
+    assert "ledgerlift" in done.stdout
