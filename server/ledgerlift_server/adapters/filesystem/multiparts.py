@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ledgerlift_server.adapters.filesystem.durable import sync_folder
+from ledgerlift_server.adapters.filesystem.failures import os_errors
 from ledgerlift_server.adapters.filesystem.layout import Layout
 from ledgerlift_server.adapters.filesystem.objects import FileObjects
 from ledgerlift_server.adapters.filesystem.sealed_file import Facts, opened, sealed_file
@@ -34,7 +35,7 @@ MAX_PART_NUMBER = 10_000
 
 
 class FileMultiparts:
-    """Blocking; to be run on the store's threads."""
+    """`BlockingMultiparts` on files."""
 
     def __init__(self, layout: Layout, objects: FileObjects, trash: Trash) -> None:
         """The folders of `layout` are there."""
@@ -42,7 +43,8 @@ class FileMultiparts:
         self._objects = objects
         self._trash = trash
 
-    def create(self, name: str, token: str) -> str:
+    @os_errors()
+    def create_multipart(self, name: str, token: str) -> str:
         """The description first: what a crash leaves can then be listed and aborted."""
         self._layout.object(name)  # refuse a bad name now
         multipart_id = uuid.uuid4().hex
@@ -54,6 +56,7 @@ class FileMultiparts:
         sync_folder(self._layout.segments)
         return multipart_id
 
+    @os_errors()
     def put_part(self, name: str, multipart_id: str, number: int, body: memoryview, crc32c: int) -> StoredPart:
         """Written and synced without the lock, so that parts go side by side; put in place under it."""
         if not 1 <= number <= MAX_PART_NUMBER:
@@ -70,7 +73,8 @@ class FileMultiparts:
                 sync_folder(segment.parent)
         return _stored(number, facts)
 
-    def complete(self, name: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
+    @os_errors()
+    def complete_multipart(self, name: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
         """Compare, then write the index: the object is visible with its rename, and the upload finished."""
         with self._held(name, multipart_id) as facts:
             self._compare(multipart_id, parts)
@@ -79,7 +83,8 @@ class FileMultiparts:
             self._forget(multipart_id)
         self._remove_unlisted(multipart_id, {part.number for part in parts})
 
-    def abort(self, name: str, multipart_id: str) -> None:
+    @os_errors()
+    def abort_multipart(self, name: str, multipart_id: str) -> None:
         """The parts go before the description, so that what a crash leaves can be aborted again."""
         with self._held(name, multipart_id):
             entry: Path | None = None
@@ -91,13 +96,15 @@ class FileMultiparts:
         if entry is not None:
             self._trash.discard(entry)
 
+    @os_errors()
     def list_parts(self, name: str, multipart_id: str) -> list[StoredPart]:
         """What is in place at this moment."""
         with self._held(name, multipart_id), _gone_means_aborted(multipart_id):
             numbers = sorted(int(path.name) for path in (self._layout.segments / multipart_id).iterdir())
             return [self._stored(multipart_id, number) for number in numbers]
 
-    def list(self, limit: int) -> list[MultipartInfo]:
+    @os_errors()
+    def list_multiparts(self, limit: int) -> list[MultipartInfo]:
         """Oldest first."""
         found: list[MultipartInfo] = []
         for path in self._layout.multiparts.iterdir():

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ledgerlift_server.adapters.filesystem.durable import DurableFolders, sync_folder
+from ledgerlift_server.adapters.filesystem.failures import os_errors
 from ledgerlift_server.adapters.filesystem.layout import Layout
 from ledgerlift_server.adapters.filesystem.sealed_file import Facts, opened, read_range, sealed_file
 from ledgerlift_server.adapters.filesystem.trash import Trash
@@ -27,7 +28,7 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class FileObjects:
-    """Blocking; to be run on the store's threads."""
+    """`BlockingObjects` on files."""
 
     def __init__(self, layout: Layout, folders: DurableFolders, trash: Trash) -> None:
         """The folders of `layout` are there."""
@@ -35,6 +36,7 @@ class FileObjects:
         self._folders = folders
         self._trash = trash
 
+    @os_errors()
     def put(self, name: str, body: memoryview, crc32c: int, token: str) -> None:
         """Write the bytes and their facts as one file."""
         facts = {"name": name, "token": token, "size": len(body)}
@@ -56,12 +58,14 @@ class FileObjects:
         except NoSuchObject:
             return False
 
+    @os_errors()
     def stat(self, name: str) -> ObjectInfo:
         """From the facts; the segments are not looked at."""
         with self._opened(name) as (fd, facts):
             modified = datetime.fromtimestamp(os.fstat(fd).st_mtime, UTC)
             return ObjectInfo(name, facts["size"], facts["token"], modified)
 
+    @os_errors()
     def read(self, name: str, offset: int, length: int) -> bytes:
         """From the file itself, or from as many segments as the range touches."""
         with self._opened(name) as (fd, facts):
@@ -74,6 +78,7 @@ class FileObjects:
         ]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    @os_errors()
     def delete(self, name: str) -> None:
         """Gone with the rename into the trash; then the bytes are removed."""
         path = self._layout.object(name)
@@ -84,7 +89,8 @@ class FileObjects:
         sync_folder(path.parent)
         self._trash.discard(entry)
 
-    def list(self, after: str | None, limit: int) -> ObjectPage:
+    @os_errors()
+    def list_objects(self, after: str | None, limit: int) -> ObjectPage:
         """One page in the order of the names' bytes, as S3 has it."""
         found: list[tuple[str, datetime]] = []
         for name, path in _walk(self._layout.visible, "", after or ""):

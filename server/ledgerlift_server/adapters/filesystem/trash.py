@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from ledgerlift_server.adapters.filesystem.failures import os_errors
 from ledgerlift_server.adapters.filesystem.layout import Layout
 from ledgerlift_server.adapters.filesystem.sealed_file import opened
 from ledgerlift_server.errors import StoredObjectCorrupt
@@ -29,6 +30,7 @@ class Trash:
         os.rename(path, entry)
         return entry
 
+    @os_errors()
     def empty(self) -> int:
         """Remove every entry; how many there were."""
         entries = list(self._layout.trash.iterdir())
