@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select
 
+from ledgerlift_server.adapters.sql.paging import follows
 from ledgerlift_server.adapters.sql.tables import blobs, documents
 from ledgerlift_server.adapters.sql.transactions import Transaction
 from ledgerlift_server.domain.models import Count, DocumentFilter, DocumentStats, ProcessingStatus
@@ -23,7 +24,7 @@ def list_documents(
     """Newest first, behind the position `after`."""
     statement = select(documents).where(_d.owner == owner, *_conditions(where))
     if after is not None:
-        statement = statement.where(tuple_(_d.create_time, _d.document_id) < tuple_(*after))
+        statement = statement.where(follows(after, _d.create_time, _d.document_id))
     return statement.order_by(_d.create_time.desc(), _d.document_id.desc()).limit(limit)
 
 

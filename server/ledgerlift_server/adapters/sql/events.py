@@ -16,8 +16,9 @@ import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, insert, or_, select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, insert, or_, select
 
+from ledgerlift_server.adapters.sql.paging import precedes
 from ledgerlift_server.adapters.sql.tables import event_era, events
 from ledgerlift_server.adapters.sql.transactions import Transaction
 from ledgerlift_server.adapters.sql.types import LARGEST_INTEGER, current_xid, now, oldest_running_xid
@@ -31,7 +32,7 @@ BEGINNING: Position = (-1, 0, 0)
 _CURRENT_ERA = select(event_era.c.era).scalar_subquery()
 # Two columns more on every row that is read: they say whether its position is settled.
 _COLUMNS = (events, oldest_running_xid().label("horizon"), _CURRENT_ERA.label("current_era"))
-_POSITION = tuple_(events.c.era, events.c.xid, events.c.id)
+_POSITION = (events.c.era, events.c.xid, events.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,14 @@ def read_events(
     owner: str, where: EventFilter, after: Position, limit: int, *, settled: bool
 ) -> Select[tuple[object]]:
     """Entries after a position, oldest first. `settled`: only those that no earlier one can still precede."""
-    statement = select(*_COLUMNS).where(events.c.owner == owner, tuple_(*after) < _POSITION)
+    statement = select(*_COLUMNS).where(events.c.owner == owner, precedes(after, *_POSITION))
     if where.document_id is not None:
         statement = statement.where(events.c.document_id == where.document_id)
     if where.upload_id is not None:
         statement = statement.where(events.c.upload_id == where.upload_id)
     if settled:
         statement = statement.where(_settled())
-    return statement.order_by(events.c.era, events.c.xid, events.c.id).limit(limit)
+    return statement.order_by(*_POSITION).limit(limit)
 
 
 def was_deleted(tx: Transaction, owner: str, document_id: str) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, select, update
 
 from ledgerlift_server.adapters.sql import publish, sessions
 from ledgerlift_server.adapters.sql.ids import new_id
-from ledgerlift_server.adapters.sql.paging import PageTokens, page_of, time_and_id
+from ledgerlift_server.adapters.sql.paging import PageTokens, follows, page_of, time_and_id
 from ledgerlift_server.adapters.sql.rows import part_from, receipt_values, session_from
 from ledgerlift_server.adapters.sql.tables import parts as parts_table
 from ledgerlift_server.adapters.sql.tables import sessions as sessions_table
@@ -209,7 +209,7 @@ class SqlUploadLedger:
         if where.state is not None:
             statement = statement.where(_s.state == where.state.value)
         if position is not None:
-            statement = statement.where(tuple_(_s.create_time, _s.upload_id) < tuple_(*position))
+            statement = statement.where(follows(position, _s.create_time, _s.upload_id))
         statement = statement.order_by(_s.create_time.desc(), _s.upload_id.desc()).limit(page_size + 1)
         rows = await self._database.read("ledger.list", lambda tx: tx.all(statement))
         return page_of(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import RowMapping
+from sqlalchemy import ColumnElement, RowMapping, literal, tuple_
 
 from ledgerlift_server.adapters.sql.types import LARGEST_INTEGER, from_microseconds
 from ledgerlift_server.domain.models import Page
@@ -52,6 +52,16 @@ class PageTokens(Generic[P]):
             raise _invalid("is not a token of this service") from None
 
 
+def precedes(position: Sequence[object], *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Rows behind a position in ascending order: one comparison of rows, which an index serves as it is."""
+    return tuple_(*_typed(position, columns)) < tuple_(*columns)
+
+
+def follows(position: Sequence[object], *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Rows behind a position in descending order."""
+    return tuple_(*_typed(position, columns)) > tuple_(*columns)
+
+
 def time_and_id(values: Any) -> tuple[datetime, str]:
     """A position in a list ordered by time: microseconds and an id."""
     microseconds, identity = values
@@ -75,6 +85,11 @@ def page_of(
     shown = rows[:page_size]
     more = len(rows) > page_size
     return Page(tuple(map(model, shown)), token(shown[-1]) if more else "")
+
+
+def _typed(position: Sequence[object], columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    # Inside a tuple a bare value would not get its column's type.
+    return [literal(value, column.type) for value, column in zip(position, columns, strict=True)]
 
 
 def _invalid(why: str) -> InvalidRequest:
