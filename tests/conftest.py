@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.support.databases",
     "tests.support.postgres",
     "tests.support.property_tests",
+    "tests.support.server",
 ]

@@ -207,6 +207,8 @@ class Settings(BaseSettings):
     """Between two comparisons of the store with the database."""
     janitor_orphan_age: Seconds = 3600.0
     """What nobody knows of is removed from the store when it is older than this."""
+    startup_timeout: Seconds = 60.0
+    """Time that the database gets to be reachable when the server starts."""
     shutdown_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Between NOT_SERVING and the closing of the port, so that load balancers stop sending."""
     shutdown_grace: Seconds = 30.0
@@ -244,6 +246,11 @@ class Settings(BaseSettings):
     def host(self) -> str:
         """Where to listen, without brackets and port."""
         return self.grpc_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Where to listen; 0 for any free port."""
+        return int(self.grpc_address.rpartition(":")[2])
 
     @property
     def embedded_database(self) -> bool:

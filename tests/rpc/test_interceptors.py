@@ -17,7 +17,7 @@ from ledgerlift.v1.upload_service_pb2 import GetUploadRequest
 from ledgerlift_server import errors
 from ledgerlift_server.interceptors.authentication import Anybody, Identity
 from ledgerlift_server.interceptors.chain import build_chain
-from ledgerlift_server.interceptors.draining import WatchEnding
+from ledgerlift_server.interceptors.lifecycle import Lifecycle
 from ledgerlift_server.interceptors.policy import Policy
 from ledgerlift_server.resilience.deadline import current_deadline
 from ledgerlift_server.rpc.caller import current_caller
@@ -51,10 +51,12 @@ class Setup:
             bulkhead=bulkhead,  # type: ignore[arg-type]  # enum values are ints at run time
         )
         policies = {f"/{SERVICE}/{shape}": policy for shape in SHAPES} if options.pop("policy", True) else {}
-        self.watches = WatchEnding(policies)
+        self.lifecycle = Lifecycle(policies)
+        if options.pop("started", True):
+            self.lifecycle.open()
         chain: dict[str, Any] = {
             "authenticator": Anybody(),
-            "watches": self.watches,
+            "lifecycle": self.lifecycle,
             "lowered_timeouts": {},
             "new_id": lambda: MADE_ID,
             "log_calls": True,
@@ -315,7 +317,25 @@ async def test_probes_need_no_role() -> None:
     assert answer.code is grpc.StatusCode.OK
 
 
-# Draining.
+# Starting and draining.
+
+
+@every_shape
+async def test_until_the_start_is_done_callers_are_told_to_come_back(shape: str) -> None:
+    """A call that arrives before the database is known to be there is UNAVAILABLE with a time to wait."""
+    setup = Setup(started=False)
+    async with setup.serving(nothing) as channel:
+        early = await call(channel, shape)
+        setup.lifecycle.open()
+        later = await call(channel, shape)
+    assert (early.code, later.code) == (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK)
+    assert early.trailers[PUSHBACK_TRAILER] == "1000"
+
+
+async def test_health_answers_while_the_server_starts() -> None:
+    """A probe is told NOT_SERVING by the health service, not turned away."""
+    async with Setup(started=False, policy=False).serving(nothing) as channel:
+        assert (await call(channel, "UnaryUnary")).code is grpc.StatusCode.OK
 
 
 @pytest.mark.parametrize("shape", ["UnaryStream", "UnaryWriter"])
@@ -332,7 +352,7 @@ async def test_a_watch_ends_when_the_server_drains(shape: str, policy: bool) -> 
     async with setup.serving(watch) as channel:
         first = asyncio.create_task(call(channel, shape))
         await running.wait()
-        setup.watches.drain()
+        setup.lifecycle.drain()
         for answer in (await first, await call(channel, shape)):
             assert answer.code is grpc.StatusCode.UNAVAILABLE
             assert details_of(answer.trailers, error_details_pb2.ErrorInfo).reason == "DRAINING"
@@ -343,7 +363,7 @@ async def test_a_query_goes_on_while_the_server_drains() -> None:
     """Short calls are answered until the port is closed."""
     setup = Setup()
     async with setup.serving(nothing) as channel:
-        setup.watches.drain()
+        setup.lifecycle.drain()
         assert (await call(channel, "UnaryUnary")).code is grpc.StatusCode.OK
 
 

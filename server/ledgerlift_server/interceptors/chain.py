@@ -11,8 +11,8 @@ from ledgerlift_server.interceptors.authentication import Authentication, Authen
 from ledgerlift_server.interceptors.authorization import Authorization
 from ledgerlift_server.interceptors.deadline import Deadlines
 from ledgerlift_server.interceptors.decoding import Decoding
-from ledgerlift_server.interceptors.draining import WatchEnding
 from ledgerlift_server.interceptors.error_mapping import ErrorMapping
+from ledgerlift_server.interceptors.lifecycle import Lifecycle
 from ledgerlift_server.interceptors.policy import Policies
 from ledgerlift_server.interceptors.request_id import RequestIds
 
@@ -21,7 +21,7 @@ def build_chain(
     policies: Policies,
     *,
     authenticator: Authenticator,
-    watches: WatchEnding,
+    lifecycle: Lifecycle,
     lowered_timeouts: Mapping[int, float],
     new_id: Callable[[], str],
     log_calls: bool,
@@ -34,6 +34,6 @@ def build_chain(
         Deadlines(policies, lowered_timeouts),  # counts the time of everything below
         Authentication(policies, authenticator),
         Authorization(policies),
-        watches,
+        lifecycle,
         Decoding(),  # last: nobody's bytes are looked at before it is known that they may be
     ]

@@ -1,0 +1,96 @@
+"""The commands. Exit code 0: done; 1: something outside is not as it has to be; 2: wrong settings or usage."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import NoReturn
+
+from ledgerlift_server import __version__, core
+from ledgerlift_server.errors import LedgerLiftError
+from ledgerlift_server.observability import logs
+from ledgerlift_server.serve import serve
+from ledgerlift_server.settings import InvalidSettings, Settings, load
+
+OK, FAILED, WRONG_SETTINGS = 0, 1, 2
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    command = _parser().parse_args(arguments).command
+    if command == "version":
+        print(__version__)  # noqa: T201 - what the command is for
+        return OK
+    try:
+        settings = load()
+    except InvalidSettings as invalid:
+        return _complain(str(invalid), WRONG_SETTINGS)
+    if command == "check-config":
+        return OK
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        match command:
+            case "serve":
+                asyncio.run(serve(settings))
+            case "migrate":
+                asyncio.run(_migrate(settings))
+            case "janitor":
+                asyncio.run(_clean_up_once(settings))
+    except (core.CannotStart, LedgerLiftError) as refused:
+        return _complain(str(refused), FAILED)
+    except Exception:
+        logging.getLogger(__name__).exception("command_failed", extra={"command": command})
+        return FAILED
+    return OK
+
+
+async def _migrate(settings: Settings) -> None:
+    with ExitStack() as stack:
+        await core.prepare_schema(core.make_database(settings, stack), settings, migrating=True)
+
+
+async def _clean_up_once(settings: Settings) -> None:
+    """One pass of the janitor, drift included; what it did goes to stdout."""
+    async with core.built(settings) as parts:
+        await core.start(parts, settings)
+        report = await parts.janitor.run_once()
+        await parts.janitor.close()
+    done = {"lease": "held by another replica"} if report is None else asdict(report)
+    print(json.dumps(done))  # noqa: T201 - what the command is for
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"ledgerlift-server: {sentence}", file=sys.stderr)  # noqa: T201 - for whoever started the command
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ledgerlift-server", description="Documents over gRPC. See .env.example.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve until SIGTERM or SIGINT; a second one ends it at once")
+    commands.add_parser("migrate", help="bring the database to this version's schema")
+    janitor = commands.add_parser("janitor", help="clean up what crashes and expiry left behind")
+    janitor.add_argument("--once", action="store_true", required=True, help="one pass, then exit")
+    commands.add_parser("check-config", help="read the settings, say what is wrong with them")
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def main() -> NoReturn:
+    """`run`, and the end of the process with it: a thread that hangs in a driver must not hold the exit up."""
+    code = run()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

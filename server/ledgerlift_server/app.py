@@ -1,0 +1,149 @@
+"""The composition root of the server: hands each part its collaborators, once, and owns their end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from grpc_health.v1 import health
+from ledgerlift.v1 import policy_pb2
+
+from ledgerlift_server import background
+from ledgerlift_server.adapters.content import SignatureInspector
+from ledgerlift_server.adapters.digest import crc32c
+from ledgerlift_server.adapters.sql.ids import new_id
+from ledgerlift_server.core import Core, built, start
+from ledgerlift_server.domain.commit import Checkpoint, no_checkpoint
+from ledgerlift_server.domain.document_service import DocumentService
+from ledgerlift_server.domain.download import Downloads
+from ledgerlift_server.domain.event_feed import EventFeed
+from ledgerlift_server.domain.part_buffers import BufferBudget
+from ledgerlift_server.domain.part_pipeline import PipelineTools
+from ledgerlift_server.domain.session_pulses import SessionPulses
+from ledgerlift_server.domain.upload_entry import UploadEntry
+from ledgerlift_server.domain.upload_options import MIB
+from ledgerlift_server.domain.upload_service import UploadService
+from ledgerlift_server.domain.upload_stream import StreamTools
+from ledgerlift_server.domain.validation import Limits
+from ledgerlift_server.grpc_server import SERVICES, add_services, add_side_services, make_server
+from ledgerlift_server.interceptors.authentication import Anybody
+from ledgerlift_server.interceptors.chain import build_chain
+from ledgerlift_server.interceptors.lifecycle import Lifecycle
+from ledgerlift_server.interceptors.policy import policies_of
+from ledgerlift_server.rpc.document_servicer import DocumentServicer
+from ledgerlift_server.rpc.operations_servicer import OperationsServicer
+from ledgerlift_server.rpc.upload_servicer import UploadServicer
+from ledgerlift_server.running_server import RunningServer
+from ledgerlift_server.settings import MESSAGE_HEADROOM, Settings
+
+EVENT_FEED_INTERVAL = 1.0
+"""Seconds by which an event of another replica may be told late."""
+KEPT_BUFFERS = 8
+"""Part buffers that are kept for reuse rather than given back to the system."""
+MAX_DOWNLOAD_CHUNK = MIB
+"""Bytes of a document in one message of a download, where the message size allows it."""
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> AsyncIterator[RunningServer]:
+    """A server that answers. At the end it drains, and running calls get the grace time. Raises CannotStart."""
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(built(settings, checkpoint=checkpoint))
+        pulses = SessionPulses(core.ledger, interval=settings.upload_options.result_poll)
+        running = _server(settings, core, pulses)
+        await running.listen(settings.port)
+        stack.push_async_callback(running.stop, 0.0)
+        await start(core, settings)
+        await stack.enter_async_context(background.running("pulses", pulses.run))
+        stack.push_async_callback(core.janitor.close)
+        await stack.enter_async_context(background.running("janitor", core.janitor.run))
+        stack.push_async_callback(running.stop, settings.shutdown_grace)  # first of all: calls need the above
+        await running.open()
+        yield running
+
+
+def _server(settings: Settings, core: Core, pulses: SessionPulses) -> RunningServer:
+    options = settings.upload_options
+    limits = Limits(options.max_document_size, settings.allowed_content_types)
+    uploads = UploadService(
+        core.ledger,
+        core.documents,
+        pulses,
+        options,
+        limits,
+        new_id=new_id,
+        on_removals=core.janitor.wake,
+    )
+    entry = UploadEntry(uploads, _stream_tools(settings, core, pulses))
+    downloads = Downloads(
+        core.documents,
+        core.store,
+        core.hashers,
+        crc32c,
+        core.compute,
+        block_size=min(MAX_DOWNLOAD_CHUNK, settings.max_message_size - MESSAGE_HEADROOM),
+    )
+    policies = policies_of(SERVICES)
+    lifecycle = Lifecycle(policies)
+    server = make_server(
+        build_chain(
+            policies,
+            authenticator=Anybody(),
+            lifecycle=lifecycle,
+            lowered_timeouts={
+                policy_pb2.BULKHEAD_QUERIES: settings.default_request_timeout,
+                policy_pb2.BULKHEAD_OPERATIONS: settings.default_request_timeout,
+                policy_pb2.BULKHEAD_UPLOADS: settings.upload_timeout,
+            },
+            new_id=new_id,
+            log_calls=settings.enable_request_logging,
+        ),
+        max_message_size=settings.max_message_size,
+        window=settings.upload_window,
+        channelz=settings.enable_channelz,
+    )
+    add_services(
+        server,
+        UploadServicer(uploads, entry, options, limits, max_message_size=settings.max_message_size),
+        DocumentServicer(
+            DocumentService(core.documents, on_removals=core.janitor.wake),
+            downloads,
+            EventFeed(core.documents, interval=EVENT_FEED_INTERVAL),
+        ),
+        OperationsServicer(),
+    )
+    health_servicer = health.aio.HealthServicer()
+    add_side_services(
+        server,
+        health_servicer,
+        with_reflection=settings.enable_reflection,
+        with_channelz=settings.enable_channelz,
+    )
+    names = [service.full_name for service in SERVICES]
+    return RunningServer(server, health_servicer, lifecycle, entry, names, settings.host)
+
+
+def _stream_tools(settings: Settings, core: Core, pulses: SessionPulses) -> StreamTools:
+    options = settings.upload_options
+    budget = BufferBudget(
+        options.memory_budget,
+        wait=options.budget_wait,
+        keep=min(options.memory_budget, KEPT_BUFFERS * options.part_size),
+    )
+    return StreamTools(
+        ledger=core.ledger,
+        committer=core.committer,
+        pulses=pulses,
+        hashers=core.hashers,
+        inspector=SignatureInspector(),
+        pipeline=PipelineTools(
+            store=core.store,
+            ledger=core.ledger,
+            budget=budget,
+            offload=core.compute,
+            crc32c=crc32c,
+            parts_in_flight=options.parts_in_flight,
+        ),
+        options=options,
+        on_removals=core.janitor.wake,
+    )

@@ -1,0 +1,168 @@
+"""What the server and the janitor's command both work with: database, store, and what stands right above them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+
+from ledgerlift_server.adapters.compute import ComputePool
+from ledgerlift_server.adapters.dependency import Dependency
+from ledgerlift_server.adapters.digest import load_hashers
+from ledgerlift_server.adapters.filesystem import FilesystemStore
+from ledgerlift_server.adapters.sql import (
+    Database,
+    DatabaseOptions,
+    SchemaMismatch,
+    SqlDocuments,
+    SqlMaintenance,
+    SqlUploadLedger,
+    check_schema,
+    connections,
+    migrate,
+)
+from ledgerlift_server.domain.commit import Checkpoint, Committer, no_checkpoint
+from ledgerlift_server.domain.digest_port import HasherFactory
+from ledgerlift_server.domain.drift import DriftFinder
+from ledgerlift_server.domain.janitor import Janitor, JanitorOptions
+from ledgerlift_server.errors import LedgerLiftError
+from ledgerlift_server.resilience.bulkhead import Bulkhead
+from ledgerlift_server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STORAGE_QUEUE_WAIT = 30.0
+"""Seconds that a call to the store queues for a thread, where its deadline allows that."""
+FILE_THREADS = 16
+"""Calls to the file store at once: what it waits for is one disk."""
+START_PAUSE = 1.0
+"""Seconds between two attempts to reach the database at start."""
+
+
+class CannotStart(Exception):
+    """Something outside of this process is not as it has to be. The message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the server and the janitor's command both work with."""
+
+    database: Database
+    store: FilesystemStore
+    ledger: SqlUploadLedger
+    documents: SqlDocuments
+    hashers: HasherFactory
+    compute: ComputePool
+    committer: Committer
+    janitor: Janitor
+
+
+@asynccontextmanager
+async def built(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> AsyncIterator[Core]:
+    """The core, with nothing connected yet. At the end, running commits get the grace time to end."""
+    async with AsyncExitStack() as stack:
+        database = make_database(settings, stack)
+        store = _store(settings, stack)
+        compute = stack.enter_context(closing(ComputePool()))
+        hashers = load_hashers()
+        ledger = SqlUploadLedger(database)
+        maintenance = SqlMaintenance(database)
+        options = settings.upload_options
+        committer = Committer(ledger, store, hashers, compute, timeout=options.commit_timeout, checkpoint=checkpoint)
+        stack.push_async_callback(_let_end, committer, settings.shutdown_grace)
+        janitor = Janitor(
+            maintenance,
+            store,
+            committer,
+            DriftFinder(maintenance, store, orphan_age=settings.janitor_orphan_age),
+            JanitorOptions(
+                interval=settings.janitor_interval,
+                drift_interval=settings.janitor_drift_interval,
+                keep_ended=settings.request_id_lifetime,
+            ),
+            holder=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        )
+        yield Core(database, store, ledger, SqlDocuments(database), hashers, compute, committer, janitor)
+
+
+async def start(core: Core, settings: Settings) -> None:
+    """Ready the database and the store. Raises CannotStart.
+
+    Only an embedded database is migrated here: the schema of a shared one is changed by whoever deploys
+    (`ledgerlift-server migrate`).
+    """
+    await prepare_schema(core.database, settings, migrating=settings.embedded_database)
+    await core.store.start()
+
+
+async def prepare_schema(database: Database, settings: Settings, *, migrating: bool) -> None:
+    """Wait for the database, then bring it to this version's schema or check that it is there. Raises CannotStart."""
+    await _reach(database, settings.startup_timeout)
+    try:
+        await asyncio.to_thread(migrate if migrating else check_schema, settings.sqlalchemy_url)
+    except SchemaMismatch as mismatch:
+        raise CannotStart(str(mismatch)) from mismatch
+
+
+def make_database(settings: Settings, stack: ExitStack | AsyncExitStack) -> Database:
+    """Not connected yet; what it works with ends with `stack`. Raises CannotStart."""
+    if settings.embedded_database:
+        _make_data_dir(settings)
+    options = DatabaseOptions(
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        pool_timeout=settings.db_pool_timeout,
+        pool_recycle=settings.db_pool_recycle,
+        connect_timeout=settings.db_connect_timeout,
+        statement_timeout=settings.db_statement_timeout,
+        lock_timeout=settings.db_lock_timeout,
+        slow_transaction=settings.db_slow_query,
+    )
+    url = settings.sqlalchemy_url
+    bulkhead = Bulkhead("database", connections(url, options), max_wait=settings.db_pool_timeout)
+    stack.callback(bulkhead.close)
+    database = Database(url, Dependency("database", bulkhead), options)
+    stack.callback(database.close)
+    return database
+
+
+def _store(settings: Settings, stack: AsyncExitStack) -> FilesystemStore:
+    _make_data_dir(settings)
+    bulkhead = Bulkhead("storage", FILE_THREADS, max_wait=STORAGE_QUEUE_WAIT)
+    stack.callback(bulkhead.close)
+    store = FilesystemStore(settings.data_dir / "objects", Dependency("storage", bulkhead))
+    stack.callback(store.close)
+    return store
+
+
+async def _reach(database: Database, patience: float) -> None:
+    """Ask until the database answers. Raises CannotStart after `patience` seconds."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + patience
+    while True:
+        try:
+            return await database.ping()
+        except LedgerLiftError as error:
+            if loop.time() >= give_up_at:
+                raise CannotStart(f"the database did not answer for {patience:g} s: {error.message}") from error
+            logger.warning("waiting_for_database", extra={"reason": error.reason})
+        await asyncio.sleep(START_PAUSE)
+
+
+async def _let_end(committer: Committer, grace: float) -> None:
+    """Running commits get `grace` seconds. One that takes longer is driven on by another replica's janitor."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            await committer.close()
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise CannotStart(f"DATA_DIR {settings.data_dir} cannot be made: {refused.strerror}") from refused

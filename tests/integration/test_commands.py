@@ -1,0 +1,123 @@
+"""`ledgerlift-server` as an operator runs it: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import ledgerlift_server
+import pytest
+from ledgerlift_server.core import CannotStart
+
+from tests.support.server import StartServer, in_process_server
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command with nothing else in its environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "ledgerlift_server", *arguments],
+        env={"PATH": os.environ.get("PATH", ""), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_version() -> None:
+    """The version, and nothing else."""
+    done = run("version")
+    assert (done.returncode, done.stdout.strip()) == (0, ledgerlift_server.__version__)
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    """A command that is not there is told so, with those that are."""
+    done = run("frobnicate")
+    assert done.returncode == 2
+    assert "serve" in done.stderr
+
+
+def test_good_settings_are_no_news() -> None:
+    """check-config says nothing and exits with 0 where everything is well."""
+    done = run("check-config")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("command", [("serve",), ("check-config",), ("migrate",), ("janitor", "--once")])
+def test_wrong_settings_are_exit_code_2(command: tuple[str, ...]) -> None:
+    """Every command that reads settings names all that is wrong, without a traceback, and does nothing."""
+    done = run(*command, DB_POOL_SIZE="x", LOG_LEVEL="loud")
+    assert done.returncode == 2
+    assert "DB_POOL_SIZE" in done.stderr
+    assert "LOG_LEVEL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_and_one_pass_of_the_janitor(tmp_path: Path) -> None:
+    """Both work on the embedded default, may be repeated, and the janitor reports on one line of JSON."""
+    for _ in range(2):
+        assert run("migrate", DATA_DIR=str(tmp_path)).returncode == 0
+        done = run("janitor", "--once", DATA_DIR=str(tmp_path))
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["drift"]["complete"] is True
+
+
+def test_a_folder_that_cannot_be_made_is_exit_code_1(tmp_path: Path) -> None:
+    """Something outside is wrong: a sentence that names the setting."""
+    (tmp_path / "file").touch()
+    done = run("serve", DATA_DIR=str(tmp_path / "file" / "data"))
+    assert done.returncode == 1
+    assert "DATA_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_never_answers_is_exit_code_1(tmp_path: Path) -> None:
+    """After STARTUP_TIMEOUT the server says what it waited for, without the password."""
+    url = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
+    done = run("serve", DATABASE_URL=url, DATA_DIR=str(tmp_path), STARTUP_TIMEOUT="0.1", GRPC_ADDRESS="127.0.0.1:0")
+    assert done.returncode == 1
+    assert "the database did not answer" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+async def test_a_port_is_never_shared(tmp_path: Path) -> None:
+    """A second server on the same port fails, instead of silently taking half of the calls (SO_REUSEPORT)."""
+    async with in_process_server(tmp_path) as first:
+        done = await asyncio.to_thread(run, "serve", GRPC_ADDRESS=first.address, DATA_DIR=str(tmp_path))
+        with pytest.raises(CannotStart, match="cannot listen"):
+            async with in_process_server(tmp_path, grpc_address=first.address):
+                pass
+    assert done.returncode == 1
+    assert f"cannot listen on {first.address}" in done.stderr
+
+
+async def test_sigterm_is_an_orderly_end(start_server: StartServer) -> None:
+    """Drained and stopped, with exit code 0; the same port serves again at once."""
+    server = await start_server()
+    address = server.address
+    assert await server.stop() == 0
+    assert [entry["event"] for entry in server.log("draining") + server.log("stopped")] == ["draining", "stopped"]
+    await server.restart()
+    assert server.address == address
+
+
+async def test_a_second_signal_ends_it_at_once(start_server: StartServer) -> None:
+    """Who does not want to wait for the drain need not."""
+    server = await start_server(SHUTDOWN_DELAY="600")
+    server.send(signal.SIGINT)
+    await server.until_logged("draining")
+    server.send(signal.SIGTERM)
+    assert await server.wait() == 128 + signal.SIGTERM
+
+
+async def test_a_signal_while_starting_ends_the_start(start_server: StartServer) -> None:
+    """A server that waits for its database can be told to stop waiting."""
+    server = await start_server(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing", until="listening")
+    await server.until_logged("waiting_for_database")
+    assert await server.stop() == 0
+    assert server.log("serving") == []
