@@ -7,14 +7,17 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from ledgerlift_server.adapters.compute import ComputePool
 from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.adapters.digest import load_hashers
 from ledgerlift_server.adapters.filesystem import FilesystemStore
+from ledgerlift_server.adapters.s3 import S3Options, S3Store
 from ledgerlift_server.adapters.sql import (
     Database,
     DatabaseOptions,
@@ -41,7 +44,7 @@ STORAGE_QUEUE_WAIT = 30.0
 FILE_THREADS = 16
 """Calls to the file store at once: what it waits for is one disk."""
 START_PAUSE = 1.0
-"""Seconds between two attempts to reach the database at start."""
+"""Seconds between two attempts to reach the database or the store at start."""
 
 
 class CannotStart(Exception):
@@ -53,7 +56,7 @@ class Core:
     """What the server and the janitor's command both work with."""
 
     database: Database
-    store: FilesystemStore
+    store: FilesystemStore | S3Store
     ledger: SqlUploadLedger
     documents: SqlDocuments
     hashers: HasherFactory
@@ -67,7 +70,7 @@ async def built(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -
     """The core, with nothing connected yet. At the end, running commits get the grace time to end."""
     async with AsyncExitStack() as stack:
         database = make_database(settings, stack)
-        store = _store(settings, stack)
+        store = make_store(settings, stack)
         compute = stack.enter_context(closing(ComputePool()))
         hashers = load_hashers()
         ledger = SqlUploadLedger(database)
@@ -97,12 +100,12 @@ async def start(core: Core, settings: Settings) -> None:
     (`ledgerlift-server migrate`).
     """
     await prepare_schema(core.database, settings, migrating=settings.embedded_database)
-    await core.store.start()
+    await _insist("storage", core.store.start, settings.startup_timeout)
 
 
 async def prepare_schema(database: Database, settings: Settings, *, migrating: bool) -> None:
     """Wait for the database, then bring it to this version's schema or check that it is there. Raises CannotStart."""
-    await _reach(database, settings.startup_timeout)
+    await _insist("database", database.ping, settings.startup_timeout)
     try:
         await asyncio.to_thread(migrate if migrating else check_schema, settings.sqlalchemy_url)
     except SchemaMismatch as mismatch:
@@ -131,26 +134,59 @@ def make_database(settings: Settings, stack: ExitStack | AsyncExitStack) -> Data
     return database
 
 
-def _store(settings: Settings, stack: AsyncExitStack) -> FilesystemStore:
-    _make_data_dir(settings)
-    bulkhead = Bulkhead("storage", FILE_THREADS, max_wait=STORAGE_QUEUE_WAIT)
+def make_store(settings: Settings, stack: AsyncExitStack) -> FilesystemStore | S3Store:
+    """Not connected yet; what it works with ends with `stack`. Raises CannotStart."""
+    threads = FILE_THREADS if settings.s3_bucket is None else settings.s3_max_connections
+    bulkhead = Bulkhead("storage", threads, max_wait=STORAGE_QUEUE_WAIT)
     stack.callback(bulkhead.close)
-    store = FilesystemStore(settings.data_dir / "objects", Dependency("storage", bulkhead))
+    dependency = Dependency("storage", bulkhead)
+    store: FilesystemStore | S3Store
+    if settings.s3_bucket is None:
+        _make_data_dir(settings)
+        store = FilesystemStore(settings.data_dir / "objects", dependency)
+    else:
+        store = S3Store(_s3_options(settings, settings.s3_bucket), dependency)
     stack.callback(store.close)
     return store
 
 
-async def _reach(database: Database, patience: float) -> None:
-    """Ask until the database answers. Raises CannotStart after `patience` seconds."""
+def _s3_options(settings: Settings, bucket: str) -> S3Options:
+    return S3Options(
+        bucket=bucket,
+        prefix=settings.s3_prefix,
+        endpoint=settings.s3_endpoint,
+        region=settings.aws_region,
+        access_key_id=_revealed(settings.aws_access_key_id),
+        secret_access_key=_revealed(settings.aws_secret_access_key),
+        session_token=_revealed(settings.aws_session_token),
+        create_bucket=settings.s3_create_bucket,
+        sse=settings.s3_sse,
+        kms_key_id=settings.s3_kms_key_id,
+        sign_payload=settings.s3_sign_payload,
+        max_connections=settings.s3_max_connections,
+        connect_timeout=settings.s3_connect_timeout,
+        read_timeout=settings.s3_read_timeout,
+        complete_timeout=settings.s3_complete_timeout,
+        client_ttl=settings.s3_client_ttl,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+async def _insist(what: str, attempt: Callable[[], Awaitable[object]], patience: float) -> None:
+    """Attempt again until it works. Raises CannotStart after `patience` seconds."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + patience
     while True:
         try:
-            return await database.ping()
+            await attempt()
+            return
         except LedgerLiftError as error:
             if loop.time() >= give_up_at:
-                raise CannotStart(f"the database did not answer for {patience:g} s: {error.message}") from error
-            logger.warning("waiting_for_database", extra={"reason": error.reason})
+                raise CannotStart(f"the {what} could not be used for {patience:g} s: {error.message}") from error
+            logger.warning(f"waiting_for_{what}", extra={"reason": error.reason, "cause": error.message})
         await asyncio.sleep(START_PAUSE)
 
 

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ledgerlift_server.adapters.s3.options import S3Options
 from ledgerlift_server.adapters.sql.engine import normalise
 from ledgerlift_server.domain.upload_options import GIB, KIB, MIB, UploadOptions
 from ledgerlift_server.settings_problems import InvalidSettings, Problem, problems_of
@@ -66,6 +67,11 @@ def _address(value: str) -> str:
 def _known_database(url: SecretStr) -> SecretStr:
     normalise(url.get_secret_value())
     return url
+
+
+def _key_prefix(value: str) -> str:
+    S3Options(bucket="any", prefix=value)
+    return value
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -129,6 +135,8 @@ class Settings(BaseSettings):
     """A transaction that takes longer is logged by its name."""
     s3_bucket: str | None = None
     """Bucket of the documents; not set: files in `data_dir`."""
+    s3_prefix: Annotated[str, AfterValidator(_key_prefix)] = ""
+    """What every key begins with, ending in a slash. What is below it is ours alone: the janitor cleans it."""
     s3_endpoint: Url | None = None
     """URL of an S3 server other than AWS."""
     s3_create_bucket: bool = False
@@ -137,12 +145,16 @@ class Settings(BaseSettings):
     """Server-side encryption of every object."""
     s3_kms_key_id: str | None = None
     """Key for `s3_sse=aws:kms`; not set: the account's default key."""
-    s3_max_connections: Annotated[int, Field(ge=1, le=1024)] = 64
+    s3_max_connections: Annotated[int, Field(ge=1, le=1024)] = 100
     """Calls to the store at once, each on a thread and a connection of its own."""
     s3_connect_timeout: Seconds = 3.0
     """Longest wait for a connection to the store."""
     s3_read_timeout: Seconds = 15.0
     """Longest wait for the store's next bytes."""
+    s3_complete_timeout: Seconds = 120.0
+    """The same while a multipart upload is completed: some stores copy the parts before they answer."""
+    s3_sign_payload: bool = False
+    """Sign every byte as well as its checksum; for stores on an untrusted network without https."""
     s3_client_ttl: Seconds = 300.0
     """Age at which the client, and with it resolved addresses and credentials, is made anew."""
     aws_region: Annotated[str, Field(validation_alias=AliasChoices("aws_region", "aws_default_region"))] = "us-east-1"
@@ -208,7 +220,7 @@ class Settings(BaseSettings):
     janitor_orphan_age: Seconds = 3600.0
     """What nobody knows of is removed from the store when it is older than this."""
     startup_timeout: Seconds = 60.0
-    """Time that the database gets to be reachable when the server starts."""
+    """Time that the database, and the store after it, get to be reachable when the server starts."""
     shutdown_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Between NOT_SERVING and the closing of the port, so that load balancers stop sending."""
     shutdown_grace: Seconds = 30.0

@@ -81,7 +81,7 @@ def test_a_database_that_never_answers_is_exit_code_1(tmp_path: Path) -> None:
     url = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
     done = run("serve", DATABASE_URL=url, DATA_DIR=str(tmp_path), STARTUP_TIMEOUT="0.1", GRPC_ADDRESS="127.0.0.1:0")
     assert done.returncode == 1
-    assert "the database did not answer" in done.stderr
+    assert "the database could not be used" in done.stderr
     assert "hunter2" not in done.stderr
 
 
