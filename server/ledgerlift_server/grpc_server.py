@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 from ledgerlift.v1 import (
     document_service_pb2,
     document_service_pb2_grpc,
@@ -19,6 +19,7 @@ from ledgerlift.v1 import (
     upload_service_pb2_grpc,
 )
 
+from ledgerlift_server.rpc.reflection import reflection_servicer
 from ledgerlift_server.rpc.wire_reader import read_upload_request
 
 SERVICES: Sequence[ServiceDescriptor] = [
@@ -84,7 +85,7 @@ def add_side_services(
         channelz.add_channelz_servicer(server)
         names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
     if with_reflection:
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer(names), server)
 
 
 class _Deserializing:
