@@ -74,6 +74,8 @@ def check_schema(url: str) -> None:
                 f"the database is at schema {', '.join(current) or 'none'}, this version needs "
                 f"{', '.join(scripts.get_heads())}: migrate it first"
             )
+        if _is_foreign(connection):
+            raise SchemaMismatch("the database was restored from another cluster: migrate it first")
 
 
 @contextmanager
@@ -145,12 +147,18 @@ def _check_encoding(connection: Connection) -> None:
 
 
 def _begin_era(connection: Connection) -> None:
-    """Begin a new era of the audit trail where its transaction numbers cannot be of this cluster (`events.py`)."""
+    if _is_foreign(connection):
+        connection.execute(text("UPDATE event_era SET era = era + 1"))
+
+
+def _is_foreign(connection: Connection) -> bool:
+    """Whether the trail's transaction numbers cannot be this cluster's: it was restored from a dump."""
     if connection.engine.name == "sqlite":
-        return
-    connection.execute(
+        return False
+    found = connection.scalar(
         text(
-            "UPDATE event_era SET era = era + 1 WHERE EXISTS (SELECT 1 FROM events WHERE events.era = event_era.era"
-            " AND events.xid > pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+            "SELECT EXISTS (SELECT FROM (SELECT era, xid FROM events ORDER BY id DESC LIMIT 1000) latest"
+            " JOIN event_era USING (era) WHERE xid > pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
         )
     )
+    return bool(found)
