@@ -57,14 +57,14 @@ def resolve(
 def resolve_upfront(spec: UploadSpec, *, key_holder: Document | None, digest_holder: Document | None) -> Resolution:
     """Decide before a byte has been sent, from what was declared.
 
-    Without a declared digest only a key holder of another declared size is certain to be other bytes. With
-    a digest but no size, or another size than the existing document's, nothing is answered on trust:
-    the bytes are to be sent, and `resolve` decides at the end.
+    Refused is what `resolve` would refuse for certain: under a taken key, other bytes by their declared digest
+    or size, and CREATE_NEW whatever the bytes are. With a digest but no size, or another size than the
+    existing document's, nothing is answered on trust: the bytes are to be sent, and `resolve` decides at the end.
     """
     if key_holder is not None:
         other_digest = spec.sha256 is not None and spec.sha256 != key_holder.sha256
         other_size = spec.size is not None and spec.size != key_holder.size
-        if other_digest or other_size:
+        if other_digest or other_size or spec.duplicate_policy is DuplicatePolicy.CREATE_NEW:
             raise key_taken(key_holder)
     holder = key_holder or digest_holder
     if spec.sha256 is None or holder is None or spec.size != holder.size:

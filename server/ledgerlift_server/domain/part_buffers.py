@@ -64,12 +64,23 @@ class BufferBudget:
         return len(self._queue)
 
     async def take(self, capacity: int) -> PartBuffer:
-        """A buffer of `capacity` bytes, to be given back exactly once. Raises Overloaded after the wait."""
+        """A buffer of `capacity` bytes, to be given back exactly once.
+
+        Raises Overloaded after the wait, and at once for more than the whole budget (a session that was opened
+        under a larger one), which nobody behind it should wait for.
+        """
+        if capacity > self._total:
+            raise _overloaded(f"a part of {capacity} bytes is more than the whole memory budget")
         if self._queue or self._used + capacity > self._total:
             await self._turn(capacity)
         else:
             self._used += capacity
-        return PartBuffer(self._memory(capacity), capacity)
+        try:
+            return PartBuffer(self._memory(capacity), capacity)
+        except MemoryError as exc:
+            self._used -= capacity
+            self._serve()
+            raise _overloaded(f"no memory for a part of {capacity} bytes") from exc
 
     def give_back(self, buffer: PartBuffer) -> None:
         """Return the buffer; nobody may look at its view any more."""
@@ -94,9 +105,7 @@ class BufferBudget:
                 self._queue.remove(entry)
             self._serve()
             if isinstance(exc, TimeoutError):
-                raise Overloaded(
-                    f"no memory for a part of {capacity} bytes within {self._wait:g} s", retry_after=2.0
-                ) from exc
+                raise _overloaded(f"no memory for a part of {capacity} bytes within {self._wait:g} s") from exc
             raise
 
     def _serve(self) -> None:
@@ -116,3 +125,7 @@ class BufferBudget:
             if len(memory) == capacity:
                 return self._kept.pop(index)
         return bytearray(capacity)
+
+
+def _overloaded(why: str) -> Overloaded:
+    return Overloaded(why, retry_after=2.0)

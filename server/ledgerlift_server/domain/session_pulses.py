@@ -3,7 +3,8 @@
 Streams must learn that they were superseded, waiters that a result is there, watchers that bytes
 became durable, on whichever replica it happened. One query per `interval` asks for all followed
 sessions at once, however many there are; what happens in this process is looked at immediately
-(`nudge`). Nothing here decides anything: the ledger's compare-and-set does (rule 4).
+(`nudge`), but not more often than `LOOKS_PER_INTERVAL` allows: every stored part is a nudge. Nothing
+here decides anything: the ledger's compare-and-set does (rule 4).
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ logger = logging.getLogger(__name__)
 
 Listener = Callable[[SessionPulse], None]
 
+LOOKS_PER_INTERVAL = 10
+"""Queries for pulses in one interval at the most, however often something happens here."""
+
 
 class SessionPulses:
     """Asks the ledger for the pulse of every followed session, and tells the listeners what is new."""
 
     def __init__(self, ledger: UploadLedger, *, interval: float) -> None:
-        """`interval` is in seconds; a nudge is answered at once."""
+        """`interval` is in seconds; a nudge is answered at once, or a tenth of it after the look before."""
         self._ledger = ledger
         self._interval = interval
         self._listeners: dict[str, set[Listener]] = {}
@@ -58,18 +62,26 @@ class SessionPulses:
 
     async def run(self) -> None:
         """Poll until cancelled. A database that cannot be asked is asked again at the next interval."""
+        clock = asyncio.get_running_loop().time
+        not_before = clock()
         while True:
             try:
                 async with asyncio.timeout(self._interval if self._listeners else None):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+            await asyncio.sleep(max(0.0, not_before - clock()))
             self._wake.clear()
+            pause = self._interval / LOOKS_PER_INTERVAL
             try:
                 await self._look()
             except LedgerLiftError as error:
                 logger.warning("pulse_failed", extra={"reason": error.reason})
-                await asyncio.sleep(self._interval)
+                pause = self._interval
+            except Exception:  # a defect must not leave every stream without news for the rest of this process
+                logger.exception("pulse_failed")
+                pause = self._interval
+            not_before = clock() + pause
 
     async def _look(self) -> None:
         if not self._listeners:

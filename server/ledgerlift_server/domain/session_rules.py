@@ -1,7 +1,7 @@
 """The upload state machine, and what follows from a state. Pure functions.
 
 ACTIVE ──finish_write, CAS──> COMMITTING ──publish──> COMMITTED
-  │ ├─ wrong digest or size ─────────┴─ refused ────> FAILED
+  │ ├─ wrong digest, type, too large ┴─ refused ────> FAILED
   │ ├─ CancelUpload ────────────────────────────────> CANCELLED
   │ └─ lifetime over ───────────────────────────────> EXPIRED
 """
@@ -64,8 +64,8 @@ def recorded_failure(session: UploadSession) -> errors.LedgerLiftError:
 def check_same_request(session: UploadSession, spec: UploadSpec) -> None:
     """Raise RequestIdReused unless `spec` describes the same upload as `session.spec`.
 
-    Compared are filename, content type, key, metadata and policy; size and digest only when both sides
-    declare them (a caller may learn them later).
+    Compared are filename, content type, key, metadata and policy; size and digest only where both sides know
+    them: the caller may learn them later, the session knows them once all bytes have arrived, declared or not.
     """
     mine, theirs = session.spec, spec
     differing = [
@@ -75,10 +75,12 @@ def check_same_request(session: UploadSession, spec: UploadSpec) -> None:
     ]
     if dict(mine.metadata) != dict(theirs.metadata):
         differing.append("metadata")
-    for name in ("size", "sha256"):
-        first, second = getattr(mine, name), getattr(theirs, name)
-        if first is not None and second is not None and first != second:
-            differing.append(name)
+    size = mine.size if mine.size is not None else session.final_size
+    if None not in (size, theirs.size) and size != theirs.size:
+        differing.append("size")
+    sha256 = mine.sha256 or session.final_sha256
+    if None not in (sha256, theirs.sha256) and sha256 != theirs.sha256:
+        differing.append("sha256")
     if differing:
         raise errors.RequestIdReused(
             f"request_id {spec.request_id!r} was used for another upload; differing: {', '.join(differing)}",

@@ -47,6 +47,8 @@ class UploadOptions:
         """Refuse what could never work."""
         if self.part_size <= 0 or self.part_size % PART_ALIGNMENT:
             raise ValueError(f"part_size must be a positive multiple of {PART_ALIGNMENT}, not {self.part_size}")
+        if self.segment_size < 1:
+            raise ValueError(f"segment_size must be at least 1, not {self.segment_size}")
         if self.parts_in_flight < 1:
             raise ValueError(f"parts_in_flight must be at least 1, not {self.parts_in_flight}")
         if part_size_for(None, self) > self.memory_budget:
@@ -57,7 +59,7 @@ class UploadOptions:
 
     def segment_size_for(self, part_size: int) -> int:
         """Bytes to send in one call of a session with parts of `part_size`: a multiple of it."""
-        return -(-max(self.segment_size, part_size) // part_size) * part_size
+        return -(-self.segment_size // part_size) * part_size
 
 
 def part_size_for(size: int | None, options: UploadOptions) -> int:

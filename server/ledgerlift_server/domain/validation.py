@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from ledgerlift_server.domain.upload_models import UploadSpec
 from ledgerlift_server.errors import DocumentTooLarge, FieldViolation, InvalidRequest
 
-MAX_FILENAME_CHARACTERS = 255
-MAX_FILENAME_BYTES = 1024
+MAX_FILENAME_CHARACTERS = 255  # at most 1020 bytes of UTF-8
 MAX_KEY_CHARACTERS = 512
 MAX_METADATA_ENTRIES = 64
 MAX_METADATA_KEY_CHARACTERS = 128
@@ -138,9 +137,6 @@ def _check_filename(found: Violations, name: str) -> None:
         return
     found.require(
         len(name) <= MAX_FILENAME_CHARACTERS, field, f"must have at most {MAX_FILENAME_CHARACTERS} characters"
-    )
-    found.require(
-        len(name.encode()) <= MAX_FILENAME_BYTES, field, f"must have at most {MAX_FILENAME_BYTES} bytes of UTF-8"
     )
     found.require(not set(name) & {"/", "\\"}, field, "must not contain `/` or `\\`")
     found.require(name not in (".", ".."), field, "must not be `.` or `..`")
