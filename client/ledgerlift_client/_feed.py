@@ -24,7 +24,7 @@ class Feed:
     def put(self, message: bytes) -> bool:
         """Wait for room and add `message`; False when the call is over and nobody wants it any more."""
         with self._changed:
-            while len(self._messages) >= self._capacity and not self._stopped:
+            while len(self._messages) >= self._capacity:  # `stop` empties the queue
                 self._changed.wait()
             if self._stopped:
                 return False

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import grpc
 import pytest
 from ledgerlift.v1 import upload_service_pb2 as pb
-from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, errors
+from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, UploadSpec, errors
+from ledgerlift_client._sources import StreamSource
 
 from tests.support.upload_peer import Fault, UploadPeer
 
@@ -223,6 +224,29 @@ def test_a_progress_callback_that_fails_is_the_callers_own_exception(client: Led
 
     with pytest.raises(KeyboardInterrupt):
         client.upload(DATA, filename="a.bin", progress=stop)
+
+
+def test_an_interrupted_call_is_cancelled(peer: UploadPeer, client: LedgerLiftClient) -> None:
+    """The server hears of it at once, and does not wait for a client that has left."""
+
+    def stop(progress: Progress) -> None:
+        assert peer.hanging.wait(10)
+        raise KeyboardInterrupt
+
+    peer.fail("Upload", Fault(hang=30.0))
+    with pytest.raises(KeyboardInterrupt):
+        client.upload(DATA[:100], filename="a.bin", progress=stop)
+    assert peer.abandoned.wait(10)
+
+
+def test_a_stream_is_kept_only_until_it_is_durable(peer: UploadPeer, client: LedgerLiftClient) -> None:
+    """The memory of an upload from a pipe does not grow with its length."""
+    source = StreamSource(cast(BinaryIO, Pipe(DATA * 20)), replay=128, owned=False)
+    kept = []
+    spec = UploadSpec("a.bin", "application/octet-stream", request_id="r")
+    result = client._run(source, spec, None, None, lambda _: kept.append(len(source._kept)), None)
+    assert peer.stored(result.document.document_id) == DATA * 20
+    assert max(kept) == 128
 
 
 def test_no_thread_outlives_its_call(client: LedgerLiftClient) -> None:

@@ -76,6 +76,9 @@ class UploadPeer(upload_service_pb2_grpc.UploadServiceServicer, document_service
         self.headers: list[Mapping[str, str | bytes]] = []
         self.received: list[list[tuple[int, int]]] = []
         """`(offset, length)` of every message, by Upload call."""
+        self.hanging = threading.Event()
+        self.abandoned = threading.Event()
+        """Set when a hanging call was given up by its client."""
         self._lock = threading.Lock()
         self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(self, self._server)
@@ -252,9 +255,12 @@ class UploadPeer(upload_service_pb2_grpc.UploadServiceServicer, document_service
             self.headers.append(dict(context.invocation_metadata()))
             fault = self.faults[method].popleft() if self.faults[method] else None
         if fault is not None and fault.hang:
+            self.hanging.set()
             until = time.monotonic() + fault.hang
             while context.is_active() and time.monotonic() < until:
                 time.sleep(0.01)
+            if not context.is_active():
+                self.abandoned.set()
         return fault
 
     def _session_of(self, spec: Any) -> Session:
