@@ -9,7 +9,7 @@ import pytest
 from crc32c import crc32c
 from ledgerlift_server.domain.store_port import IntegrityRefused, NoSuchObject, ObjectStore
 
-from tests.support.object_stores import PART, Kind, content, put
+from tests.support.object_stores import PART, SESSION, Kind, content, put
 
 NAME = "objects/ab/0199-aa.3"
 
@@ -18,9 +18,9 @@ NAME = "objects/ab/0199-aa.3"
 async def test_what_is_put_is_read(store: ObjectStore, size: int) -> None:
     """Every byte, its size, and the token it was put with."""
     data = content(size)
-    await put(store, NAME, data, token="of-a-session")
+    await put(store, NAME, data)
     info = await store.stat(NAME)
-    assert (info.name, info.size, info.token) == (NAME, size, "of-a-session")
+    assert (info.name, info.size, info.token) == (NAME, size, SESSION)
     assert abs(info.modified - datetime.now(UTC)) < timedelta(minutes=5)
     assert await store.read(NAME, 0, size + 1) == data
 
@@ -55,10 +55,11 @@ async def test_what_is_not_there_cannot_be_read(store: ObjectStore, length: int)
 
 async def test_a_put_replaces(store: ObjectStore) -> None:
     """The older object of that name is gone, with its token."""
-    await put(store, NAME, b"old", token="old")
-    await put(store, NAME, b"newer", token="new")
+    older, newer = "session-1", "session-2"
+    await put(store, NAME, b"old", token=older)
+    await put(store, NAME, b"newer", token=newer)
     info = await store.stat(NAME)
-    assert (info.size, info.token) == (5, "new")
+    assert (info.size, info.token) == (5, newer)
     assert await store.read(NAME, 0, 100) == b"newer"
 
 
@@ -69,11 +70,11 @@ async def test_wrong_bytes_are_refused(store: ObjectStore, kind: Kind) -> None:
     """
     await put(store, NAME, b"right")
     if not kind.checks_bytes:
-        await store.put(NAME, memoryview(b"wrong"), crc32c=crc32c(b"right"), token="token")
+        await store.put(NAME, memoryview(b"wrong"), crc32c=crc32c(b"right"), token=SESSION)
         assert await store.read(NAME, 0, 10) == b"wrong"
         return
     with pytest.raises(IntegrityRefused):
-        await store.put(NAME, memoryview(b"wrong"), crc32c=crc32c(b"right"), token="token")
+        await store.put(NAME, memoryview(b"wrong"), crc32c=crc32c(b"right"), token=SESSION)
     assert await store.read(NAME, 0, 10) == b"right"
 
 
@@ -129,8 +130,8 @@ async def test_a_list_begins_behind_any_name(store: ObjectStore, after: str, fir
     """Behind one that is there, one that is not, and a folder's."""
     for name in ("objects/a/1", "objects/a/2", "objects/b/1"):
         await put(store, name, b"x")
-    names = [name for name, _ in (await store.list_objects(after=after, limit=10)).names]
-    assert (names or [None])[0] == first
+    names = (await store.list_objects(after=after, limit=10)).names
+    assert (names[0][0] if names else None) == first
 
 
 async def test_an_empty_store_lists_nothing(store: ObjectStore) -> None:

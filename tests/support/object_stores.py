@@ -12,8 +12,9 @@ from crc32c import crc32c
 from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.adapters.filesystem import FilesystemStore
 from ledgerlift_server.adapters.s3 import S3Options, S3Store
-from ledgerlift_server.domain.store_port import ObjectStore
+from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
 from ledgerlift_server.domain.upload_models import StoredPart
+from ledgerlift_server.errors import DependencyUnavailable
 from ledgerlift_server.resilience.bulkhead import Bulkhead
 
 from tests.support.s3 import store_options
@@ -32,13 +33,22 @@ class Kind:
     """Refuses bytes that are not what their checksum says."""
     lists_checksums: bool = True
     """Tells the CRC-32C of each part."""
+    tells_when: bool = True
+    """Tells when an unfinished upload was begun."""
+    write_to_no_upload: type[Exception] = NoSuchMultipart
+    """What a part or a completion is refused with where the upload is not there (any more)."""
 
 
 KINDS = (
     Kind("filesystem"),
     Kind("versitygw"),
-    Kind("moto", checks_bytes=False, lists_checksums=False),
+    Kind(
+        "moto", checks_bytes=False, lists_checksums=False, tells_when=False, write_to_no_upload=DependencyUnavailable
+    ),  # answers 500
 )
+
+SESSION = "0199-session"
+"""What objects of these tests are written with, as their token."""
 
 OpenFileStore = Callable[[Path], FilesystemStore]
 OpenS3Store = Callable[[S3Options], S3Store]
@@ -103,7 +113,7 @@ def content(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)  # noqa: S311 -- test data
 
 
-async def put(store: ObjectStore, name: str, data: bytes, *, token: str = "token") -> None:
+async def put(store: ObjectStore, name: str, data: bytes, *, token: str = SESSION) -> None:
     """A single put with the right checksum."""
     await store.put(name, memoryview(data), crc32c=crc32c(data), token=token)
 

@@ -113,10 +113,10 @@ class S3Server:
         }
 
     def _started(self, port: int) -> bool:
+        listen = ["--port", f"127.0.0.1:{port}", "--health", "/health", "--keep-alive"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(tool("versitygw")), "--port", f"127.0.0.1:{port}", "--health", "/health", "--keep-alive"]
-                + ["posix", str(self._data)],
+                [str(tool("versitygw")), *listen, "posix", str(self._data)],
                 env={"PATH": os.environ.get("PATH", os.defpath)}
                 | {"ROOT_ACCESS_KEY_ID": ACCESS_KEY, "ROOT_SECRET_ACCESS_KEY": SECRET_KEY},
                 stdin=subprocess.DEVNULL,
@@ -127,7 +127,7 @@ class S3Server:
         while self._process.poll() is None and time.monotonic() < give_up_at:
             with (
                 suppress(OSError),
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer,  # noqa: S310 -- ours
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer,
             ):
                 return bool(answer.status == 200)
             time.sleep(0.02)
