@@ -33,6 +33,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except InvalidSettings as invalid:
         return _complain(str(invalid), WRONG_SETTINGS)
     if command == "check-config":
+        print("\n".join(f"{name.upper()}={_shown(value)}" for name, value in settings))  # noqa: T201 - as above
         return OK
     logs.configure(settings.log_level, settings.log_format)
     try:
@@ -66,19 +67,32 @@ async def _clean_up_once(settings: Settings) -> None:
     print(json.dumps(done))  # noqa: T201 - what the command is for
 
 
+def _shown(value: object) -> str:
+    """As the variable would hold it; a secret as stars."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(map(str, value))
+        case _:
+            return str(value)
+
+
 def _complain(sentence: str, code: int) -> int:
     print(f"ledgerlift-server: {sentence}", file=sys.stderr)  # noqa: T201 - for whoever started the command
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ledgerlift-server", description="Documents over gRPC. See .env.example.")
+    parser = argparse.ArgumentParser(prog="ledgerlift-server", description="Documents over gRPC.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or SIGINT; a second one ends it at once")
     commands.add_parser("migrate", help="bring the database to this version's schema")
     janitor = commands.add_parser("janitor", help="clean up what crashes and expiry left behind")
     janitor.add_argument("--once", action="store_true", required=True, help="one pass, then exit")
-    commands.add_parser("check-config", help="read the settings, say what is wrong with them")
+    commands.add_parser("check-config", help="show the settings, secrets masked, or say what is wrong with them")
     commands.add_parser("version", help="print the version")
     return parser
 

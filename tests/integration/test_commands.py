@@ -13,6 +13,7 @@ from pathlib import Path
 import ledgerlift_server
 import pytest
 from ledgerlift_server.core import CannotStart
+from ledgerlift_server.settings import Settings
 
 from tests.support.server import StartServer, in_process_server
 
@@ -42,10 +43,17 @@ def test_wrong_usage_is_exit_code_2() -> None:
     assert "serve" in done.stderr
 
 
-def test_good_settings_are_no_news() -> None:
-    """check-config says nothing and exits with 0 where everything is well."""
-    done = run("check-config")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_check_config_shows_what_counts() -> None:
+    """Every setting by its variable's name, as the variable would hold it; secrets as stars."""
+    url = "postgresql://u:hunter2@db/ledger"
+    done = run("check-config", DATABASE_URL=url, ALLOWED_CONTENT_TYPES="image/*,text/plain")
+    shown = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(shown) == {name.upper() for name in Settings.model_fields}
+    assert (shown["DATABASE_URL"], shown["AWS_ACCESS_KEY_ID"]) == ("**********", "")
+    assert (shown["ALLOWED_CONTENT_TYPES"], shown["ENABLE_CHANNELZ"]) == ("image/*,text/plain", "false")
+    unmasked = {name: value for name, value in shown.items() if "*****" not in value}
+    assert run("check-config", **unmasked).returncode == 0
 
 
 @pytest.mark.parametrize("command", [("serve",), ("check-config",), ("migrate",), ("janitor", "--once")])
