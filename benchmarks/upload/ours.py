@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import psutil
 from crc32c import crc32c
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ledgerlift.v1 import document_service_pb2, document_service_pb2_grpc, upload_service_pb2, upload_service_pb2_grpc
 from ledgerlift_client import LedgerLiftClient
 
 from benchmarks.upload.payload import MESSAGE_SIZE, MIB, Payload
 from benchmarks.upload.peers.versitygw import S3Target
-from benchmarks.upload.processes import free_port, fresh, running
+from benchmarks.upload.processes import START_TIMEOUT, free_port, fresh, running
 
 PROGRAM = Path(sys.executable).with_name("ledgerlift-server")
 
@@ -62,7 +64,19 @@ async def ledgerlift(
         stored, durability = (lambda: _size_of_bucket(looking)), "acknowledged by the S3 server; SQLite fsynced"
     async with running([PROGRAM, "serve"], port=port, log=place / "ledgerlift.log", env=env) as process:
         address = f"127.0.0.1:{port}"
+        await _serving(address)
         yield Service(address, process, stored, durability)
+
+
+async def _serving(address: str) -> None:
+    """It listens before it is ready, and says so."""
+    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(START_TIMEOUT):
+        health = health_pb2_grpc.HealthStub(channel)
+        while True:
+            answer = await health.Check(health_pb2.HealthCheckRequest())
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+            await asyncio.sleep(0.05)
 
 
 class LedgerLiftUpload:
@@ -74,7 +88,7 @@ class LedgerLiftUpload:
         self.server: psutil.Process | None = service.process
         self._service = service
         self._client = client
-        self._document_id = ""
+        self._document_id, self._size = "", 0
 
     async def send(self, payload: Payload) -> None:
         """Returns when the document is durable; its digest must be the payload's."""
@@ -84,10 +98,11 @@ class LedgerLiftUpload:
         document = result.document
         assert (document.size, document.sha256, result.duplicate) == (payload.size, payload.sha256, False)
         assert result.attempts == 1, f"it took {result.attempts} attempts"
-        self._document_id = document.document_id
+        self._document_id, self._size = document.document_id, document.size
 
     async def tidy(self) -> None:
-        """Delete the document and wait until its bytes are gone."""
+        """Look for its bytes in the store; delete the document and wait until they are gone."""
+        await _stored(self._service, self._size)
         await asyncio.to_thread(self._client.delete, self._document_id)
         await _removed(self._service)
 
@@ -100,19 +115,20 @@ class LedgerLiftStub:
         self.durability = service.durability
         self.server: psutil.Process | None = service.process
         self._service = service
-        self._uploads = upload_service_pb2_grpc.UploadServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
-        self._documents = document_service_pb2_grpc.DocumentServiceStub(channel)  # type: ignore[no-untyped-call]
-        self._document_id = ""
+        self._uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
+        self._documents = document_service_pb2_grpc.DocumentServiceStub(channel)
+        self._document_id, self._size = "", 0
 
     async def send(self, payload: Payload) -> None:
         """Returns when the document is durable; its digest must be the payload's."""
         answer = await self._uploads.Upload(_requests(payload))
         document = answer.document
         assert (document.size, document.sha256, answer.duplicate) == (payload.size, payload.sha256, False)
-        self._document_id = document.document_id
+        self._document_id, self._size = document.document_id, document.size
 
     async def tidy(self) -> None:
-        """Delete the document and wait until its bytes are gone."""
+        """Look for its bytes in the store; delete the document and wait until they are gone."""
+        await _stored(self._service, self._size)
         await self._documents.DeleteDocument(
             document_service_pb2.DeleteDocumentRequest(document_id=self._document_id)
         )
@@ -135,6 +151,12 @@ def _requests(payload: Payload) -> Iterator[upload_service_pb2.UploadRequest]:
         yield request
 
 
+async def _stored(service: Service, size: int) -> None:
+    """The bytes are where they were to go, and not in the server's other kind of store."""
+    stored = await asyncio.to_thread(service.stored_size)
+    assert stored >= size, f"the store holds {stored} bytes of a document of {size}"
+
+
 async def _removed(service: Service) -> None:
     last = time.monotonic() + REMOVAL_TIMEOUT
     while await asyncio.to_thread(service.stored_size) >= MIB:
@@ -142,15 +164,13 @@ async def _removed(service: Service) -> None:
         await asyncio.sleep(0.05)
 
 
-def _size_of_files(folder: Path) -> int:
-    """Bytes in files that are not the database's."""
+def _size_of_files(root: Path) -> int:
+    """Bytes in files that are not the database's. What disappears meanwhile is what is waited for."""
     total = 0
-    for path in folder.rglob("*"):
-        if not path.name.startswith("ledgerlift.db"):
-            try:
-                total += path.stat().st_size if path.is_file() else 0
-            except FileNotFoundError:
-                continue  # removed meanwhile, which is what is waited for
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += 0 if name.startswith("ledgerlift.db") else os.stat(os.path.join(folder, name)).st_size
     return total
 
 

@@ -74,17 +74,20 @@ async def running(
 
 
 async def _listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Returns when this process listens, not another that took the port in between."""
     async with asyncio.timeout(START_TIMEOUT):
-        while True:
+        while not _listens(process.pid, port):
             if process.poll() is not None:
                 raise RuntimeError(f"{process.args!r} ended with {process.returncode}:\n{_tail(log)}")
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
+            await asyncio.sleep(0.05)
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        sockets = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
 
 
 def _tail(log: Path) -> str:
