@@ -102,9 +102,10 @@ class ServerProcess:
         """What the process has written so far, stdout and stderr together, earlier lives included."""
         return "\n".join(self._lines)
 
-    def log(self, event: str) -> list[dict[str, Any]]:
-        """The log entries of this event so far."""
-        return [entry for entry in self._entries() if entry.get("event") == event]
+    def log(self, event: str, **fields: str) -> list[dict[str, Any]]:
+        """The log entries of this event so far; of those, the ones with these fields."""
+        wanted = {"event": event, **fields}
+        return [entry for entry in self._entries() if wanted.items() <= entry.items()]
 
     async def start(self, *, until: str = "serving") -> None:
         """Return once the server serves, or is only `listening`."""
@@ -160,10 +161,10 @@ class ServerProcess:
         await asyncio.to_thread(reader.join, STOP_TIMEOUT)
         return code
 
-    async def until_logged(self, event: str, count: int = 1) -> dict[str, Any]:
-        """The entry, once this event has been logged `count` times."""
-        await asyncio.to_thread(self._until, lambda: len(self.log(event)) >= count, STOP_TIMEOUT)
-        return self.log(event)[count - 1]
+    async def until_logged(self, event: str, count: int = 1, **fields: str) -> dict[str, Any]:
+        """The entry, once this event has been logged `count` times, with these fields."""
+        await asyncio.to_thread(self._until, lambda: len(self.log(event, **fields)) >= count, STOP_TIMEOUT)
+        return self.log(event, **fields)[count - 1]
 
     def _running(self) -> subprocess.Popen[str]:
         assert self._process is not None, "start() comes first"

@@ -1,0 +1,96 @@
+"""The messages of an Upload call as any gRPC client may send them, without our client library's care."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from crc32c import crc32c
+from google.rpc import error_details_pb2, status_pb2
+from ledgerlift.v1 import upload_service_pb2 as pb
+from ledgerlift.v1 import upload_service_pb2_grpc
+
+FILENAME = "a.bin"
+CONTENT_TYPE = "application/octet-stream"
+UPLOAD_ID_HEADER = "ledgerlift-upload-id"
+MESSAGE_SIZE = 256 * 1024
+
+
+def content(seed: int, size: int) -> bytes:
+    """Bytes that this seed alone makes, in any process."""
+    return random.Random(seed).randbytes(size)  # noqa: S311 - to be made again, not to be secret
+
+
+def spec(request_id: str = "", **declared: Any) -> pb.UploadSpec:
+    """What is said of a document of unknown size and digest, but for what is declared."""
+    return pb.UploadSpec(filename=FILENAME, content_type=CONTENT_TYPE, request_id=request_id, **declared)
+
+
+def messages(
+    data: bytes,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    size: int = MESSAGE_SIZE,
+    finish: bool = False,
+    **first: Any,
+) -> Iterator[pb.UploadRequest]:
+    """`data` from `start` to `stop`, in messages of `size`. `first` goes into the first: `spec` or `upload_id`, ...
+
+    `finish`: the last message says that the document ends with it.
+    """
+    stop = len(data) if stop is None else stop
+    positions = range(start, stop, size) or [start]
+    for position in positions:
+        piece = data[position : min(position + size, stop)]
+        last = position == positions[-1]
+        yield pb.UploadRequest(
+            **(first if position == start else {}),
+            write_offset=position,
+            data=piece,
+            crc32c=crc32c(piece),
+            finish_write=finish and last,
+        )
+
+
+def uploads(channel: Any) -> Any:
+    """The stub, of either kind of channel. Untyped, as grpc generates it."""
+    return upload_service_pb2_grpc.UploadServiceStub(channel)
+
+
+def reason(error: Any) -> str:
+    """The `reason` of a refusal's ErrorInfo; empty where there is none."""
+    for detail in _details(error):
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo()
+            detail.Unpack(info)
+            return info.reason
+    return ""
+
+
+def facts(error: Any) -> dict[str, str]:
+    """The metadata of a refusal's ErrorInfo."""
+    for detail in _details(error):
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo()
+            detail.Unpack(info)
+            return dict(info.metadata)
+    return {}
+
+
+def retry_after(error: Any) -> float | None:
+    """Seconds of a refusal's RetryInfo; None where there is none."""
+    for detail in _details(error):
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            info = error_details_pb2.RetryInfo()
+            detail.Unpack(info)
+            return info.retry_delay.ToTimedelta().total_seconds()
+    return None
+
+
+def _details(error: Any) -> Any:
+    for name, value in error.trailing_metadata() or ():
+        if name == "grpc-status-details-bin":
+            return status_pb2.Status.FromString(value).details
+    return []

@@ -1,0 +1,84 @@
+"""A database and an object store of a test's own, for server processes that come and go over them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ledgerlift_server.settings import Settings
+
+from tests.support.s3 import S3Server
+from tests.support.server import ServerProcess, isolated_settings
+
+KIB = 1024
+MIB = 1024 * KIB
+
+EMBEDDED = "embedded"
+SHARED = "postgresql-s3"
+KINDS = (EMBEDDED, SHARED)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where documents and their records go: `environment` is what a server has to be told.
+
+    `part_size` in bytes is small where the store allows it, so that small documents have several parts.
+    """
+
+    kind: str
+    folder: Path
+    environment: Mapping[str, str]
+    part_size: int
+
+    @property
+    def settings(self) -> Settings:
+        """The same for a server, or a part of one, in this process."""
+        return isolated_settings(self.folder, **{name.lower(): value for name, value in self.environment.items()})
+
+    @property
+    def database_url(self) -> str:
+        """For statements past the repositories."""
+        return self.settings.sqlalchemy_url
+
+    @asynccontextmanager
+    async def server(self, *, crash_at: str | None = None, **environment: str) -> AsyncIterator[ServerProcess]:
+        """A server process over these stores; killed at the end where it still runs."""
+        process = ServerProcess(self.folder, {**self.environment, **environment}, crash_at=crash_at)
+        await process.start()
+        try:
+            yield process
+        finally:
+            process.send(signal.SIGCONT)
+            await process.kill()
+
+
+def embedded(folder: Path, *, part_size: int = 64 * KIB) -> Stores:
+    """SQLite and files in `folder`."""
+    # An upload of unknown size takes parts for the largest document: with the default that would be 5 MiB.
+    environment = {"UPLOAD_PART_SIZE": str(part_size), "MAX_FILE_SIZE": str(part_size * 10_000)}
+    return Stores(EMBEDDED, folder, environment, part_size)
+
+
+def shared(folder: Path, database_url: str, s3: Mapping[str, str], *, part_size: int = 5 * MIB) -> Stores:
+    """PostgreSQL and S3. `s3` holds the variables that name the bucket; S3 takes no parts below 5 MiB."""
+    environment = {"DATABASE_URL": database_url, "UPLOAD_PART_SIZE": str(part_size), **s3}
+    return Stores(SHARED, folder, environment, part_size)
+
+
+@pytest.fixture
+def shared_stores(tmp_path: Path, postgres_url: str, s3_server: S3Server) -> Stores:
+    """PostgreSQL and versitygw."""
+    return shared(tmp_path, postgres_url, s3_server.environment())
+
+
+@pytest.fixture(params=KINDS)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    """Stores of every kind in turn."""
+    if request.param == EMBEDDED:
+        return embedded(tmp_path)
+    found: Stores = request.getfixturevalue("shared_stores")
+    return found
