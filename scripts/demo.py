@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -27,13 +26,15 @@ from typing import NoReturn
 
 from ledgerlift_client import Document, LedgerLiftClient, LedgerLiftError, Progress, UploadResult
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
 DOCUMENTS = Path(__file__).resolve().parents[1] / "demo" / "documents"
 MIB = 1024 * 1024
+SMALLEST_MIB = 96
 START_SECONDS = 30
 STOP_SECONDS = 30
+STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The server of the demo is to use its temporary folder, whatever the environment would have it use.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")
 
@@ -68,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in files:
         if not path.is_file():
             parser.error(f"{path} is not a file")
-    if options.size < 32:
-        parser.error("--size must be at least 32: half of it has to be more than one stored part of 8 MiB")
+    if options.size < SMALLEST_MIB:
+        parser.error(f"--size must be at least {SMALLEST_MIB}: up to 64 MiB a document is one call, begun anew")
 
-    for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signal_number, _stop)
+    for number in STOPPED_BY:
+        signal.signal(number, _stop)
     try:
         with temporary_folder(options.size * MIB) as folder:
             demonstrate(folder, files, options.size * MIB)
@@ -97,8 +98,7 @@ def demonstrate(folder: Path, files: Sequence[Path], size: int) -> None:
         large = make_large_file(folder / "large.bin", size)
         request_id = str(uuid.uuid4())
         kill_half_way(target, large, request_id, size // 2)
-        kept = next(client.list_uploads(request_id=request_id)).persisted_size
-        console.print(f"   the client is dead; the server keeps {kept / MIB:.0f} MiB")
+        console.print("   the client is dead; it had no time to say so, or to note how far it was")
 
         console.print("\n[bold]3. Another client goes on with it[/bold]")
         stored.append(resume(client, large, request_id))
@@ -132,7 +132,6 @@ def kill_half_way(target: str, path: Path, request_id: str, half: int) -> None:
         client.wait()
     if code != -signal.SIGKILL:
         raise DemoFailed(f"the client was to be killed, and ended by itself with code {code}")
-    console.print()
 
 
 def upload_and_die(target: str, path: Path, request_id: str, half: int) -> NoReturn:
@@ -142,7 +141,7 @@ def upload_and_die(target: str, path: Path, request_id: str, half: int) -> NoRet
         def die_in_the_middle(progress: Progress) -> None:
             report(progress)
             if progress.position >= half:
-                report.draw()
+                report.finish()
                 os.kill(os.getpid(), signal.SIGKILL)
 
         client.upload(path, request_id=request_id, progress=die_in_the_middle)
@@ -187,9 +186,9 @@ def compare(client: LedgerLiftClient, stored: Sequence[Stored], folder: Path) ->
         client.download(item.document.document_id, copy)
         digest, size = sha256_of(copy), copy.stat().st_size
         same = digest == item.sha256 == item.document.sha256 and size == item.path.stat().st_size
-        rows.append((item.path.name, f"{size:,}", digest, "match" if same else "DIFFERENT"))
+        rows.append((item.path.name, f"{size:>13,}", digest, "match" if same else "DIFFERENT"))
         copy.unlink()
-    print_table(("name", "bytes", "sha256", ""), rows)
+    print_table(("name", "        bytes", "sha256", ""), rows)
     if any(row[-1] != "match" for row in rows):
         raise DemoFailed("what came back is not what was sent")
 
@@ -205,7 +204,7 @@ def show_events(client: LedgerLiftClient) -> None:
     """List the audit trail."""
     console.print("\n[bold]6. The audit trail, oldest first[/bold]")
     rows = [
-        (item.create_time.isoformat(sep=" ", timespec="milliseconds"), item.type, item.document_id, item.actor)
+        (item.create_time.strftime("%Y-%m-%d %H:%M:%S.%f UTC"), item.type, item.document_id, item.actor)
         for item in client.events()
     ]
     print_table(("time", "event", "document", "by"), rows)
@@ -247,8 +246,9 @@ def running_server(folder: Path) -> Iterator[str]:
     try:
         yield _address(server, log)
     finally:
-        # From here on a second Ctrl-C must not leave the server behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # From here on a second Ctrl-C must not leave anything behind.
+        for number in STOPPED_BY:
+            signal.signal(number, signal.SIG_IGN)
         server.terminate()
         try:
             server.wait(STOP_SECONDS)
@@ -258,14 +258,14 @@ def running_server(folder: Path) -> Iterator[str]:
 
 
 def _address(server: subprocess.Popen[bytes], log: Path) -> str:
-    """The address that the server's log names once it listens."""
+    """The address that the server's log names once it serves."""
     give_up = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up:
         ended = server.poll() is not None
         for line in log.read_text(errors="replace").splitlines():
             with contextlib.suppress(ValueError):
                 entry = json.loads(line)
-                if re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", str(entry.get("address", ""))):
+                if entry.get("event") == "serving":
                     return str(entry["address"])
         if ended:
             break
@@ -284,20 +284,18 @@ class Report:
         """Show where it stands."""
         self._bars.update(self._task, completed=progress.position)
 
-    def draw(self) -> None:
-        """Draw it now, not at the next turn."""
-        self._bars.refresh()
+    def finish(self) -> None:
+        """Draw it as it stands, for good."""
+        self._bars.stop()
 
 
 @contextlib.contextmanager
 def bar(name: str, size: int) -> Iterator[Report]:
     """A bar for one transfer of `size` bytes."""
-    columns = (
-        TextColumn("   {task.description:<22}"),
-        BarColumn(bar_width=30),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-    )
+    columns: list[ProgressColumn] = [TextColumn("   {task.description:<22}"), BarColumn(bar_width=30)]
+    columns += [DownloadColumn(binary_units=True)]
+    if size >= MIB:  # for less it says nothing
+        columns += [TransferSpeedColumn()]
     with Bars(*columns, console=console) as bars:
         yield Report(bars, name, size)
 
