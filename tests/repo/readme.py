@@ -1,7 +1,8 @@
 """Reads the code blocks of a Markdown page, and what their commands refer to.
 
 A block that begins with ```` ```sh run ```` or ```` ```python run ```` is run by the tests, in the order of the page;
-a reader does not see the word `run`. In the other shell blocks each command has to exist.
+a reader does not see the word `run`. They run in a copy of the repository, beside a server that stands at the address
+that the page names as `ADDRESS`. In the other shell blocks each command has to exist.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+ADDRESS = "127.0.0.1:50051"
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 SHELL = {"sh", "bash", "shell", "console"}
@@ -22,9 +24,9 @@ ENDS_COMMAND = {"|", "||", "&&", ";", "&"}
 OWN_COMMANDS = {"ledgerlift", "ledgerlift-server"}
 # What a reader may be expected to have, or is told to install.
 KNOWN_COMMANDS = {
-    *("bash", "cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "grep", "head", "jq", "kill", "kubectl"),
-    *("ls", "mkdir", "pip", "python", "python3", "sha256sum", "sleep", "source", "tail", "trap", "wait"),
-    *("grpcurl", "grpc_health_probe", "toxiproxy-server", "versitygw"),
+    *("base64", "bash", "cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "grep", "head", "jq", "kill"),
+    *("kubectl", "ls", "mkdir", "pip", "python", "python3", "sed", "sha256sum", "sleep", "source", "tail", "trap"),
+    *("wait", "grpcurl", "grpc_health_probe", "toxiproxy-server", "versitygw"),
 }
 OWN_FOLDERS = ("scripts", "demo", "docs", "deploy", "protos", "tests", "benchmarks", ".ci")
 

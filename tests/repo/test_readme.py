@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.repo.readme import OWN_COMMANDS, SHELL, Block, blocks, commands, links, problems
+from tests.repo.readme import ADDRESS, OWN_COMMANDS, SHELL, Block, blocks, commands, links, problems
 from tests.support.programs import environment, run
-from tests.support.tools import ROOT, tool
+from tests.support.server import StartServer
+from tests.support.tools import ROOT, TOOLS, tool
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -107,21 +109,26 @@ def test_every_sub_command_exists() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the repository to run README's blocks in, so that nothing they leave lands here."""
+    """A copy of the repository to run README's blocks in, so that nothing they leave lands here.
+
+    With a `report.pdf` in it: the file that the page's examples take for the reader's own.
+    """
+    tmp_path = tmp_path / "checkout"
     listed = run(tool("git"), "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
     for name in listed.split("\0"):
         if name and (ROOT / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "demo/documents/energy-report.pdf", tmp_path / "report.pdf")
     return tmp_path
 
 
-def _perform(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
+def _perform(block: Block, folder: Path, address: str) -> subprocess.CompletedProcess[str]:
     interpreter = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
     return subprocess.run(
-        [*interpreter, "-c", block.text],
+        [*interpreter, "-c", block.text.replace(ADDRESS, address)],
         cwd=folder,
-        env=environment(),
+        env=environment(LEDGERLIFT_TARGET=address, PATH=f"{TOOLS}:{environment()['PATH']}"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -132,9 +139,12 @@ def _perform(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(900)
-def test_the_marked_blocks_run(checkout: Path) -> None:
-    """Every block that is marked `run` ends well, in the order of the page."""
-    for block in blocks(README):
-        if block.run:
-            done = _perform(block, checkout)
-            assert done.returncode == 0, f"README.md line {block.line}:\n{block.text}\n{done.stdout}"
+async def test_the_marked_blocks_run(checkout: Path, start_server: StartServer) -> None:
+    """Every block that is marked `run` ends well, in the order of the page, against one running server."""
+    marked = [block for block in blocks(README) if block.run]
+    if any(word == "grpcurl" for block in marked if block.language in SHELL for word, *_ in commands(block)):
+        tool("grpcurl")
+    server = await start_server()
+    for block in marked:
+        done = await asyncio.to_thread(_perform, block, checkout, server.address)
+        assert done.returncode == 0, f"README.md line {block.line}:\n{block.text}\n{done.stdout}"
