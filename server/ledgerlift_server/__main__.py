@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import NoReturn
 
 from ledgerlift_server import __version__, core
+from ledgerlift_server.allocator import keep_message_memory
 from ledgerlift_server.errors import LedgerLiftError
 from ledgerlift_server.observability import logs
 from ledgerlift_server.serve import serve
@@ -39,6 +40,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         match command:
             case "serve":
+                keep_message_memory()
                 asyncio.run(serve(settings))
             case "migrate":
                 asyncio.run(_migrate(settings))
