@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.property_tests",
     "tests.support.s3",
+    "tests.support.scripted_s3",
     "tests.support.object_stores",
     "tests.support.server",
     "tests.support.stores",

@@ -193,14 +193,19 @@ def make_bucket(server: S3Endpoint) -> str:
 
 def store_options(server: S3Endpoint, **changes: Any) -> S3Options:
     """For an `S3Store` on this server, with a new bucket unless one is named."""
-    defaults: dict[str, Any] = {
-        "endpoint": server.endpoint,
+    bucket = changes.get("bucket") or make_bucket(server)
+    return S3Options(**(credentials_at(server.endpoint) | changes | {"bucket": bucket}))
+
+
+def credentials_at(endpoint: str) -> dict[str, Any]:
+    """What `S3Options` need for whatever listens at `endpoint`; nobody is asked."""
+    return {
+        "bucket": "any-bucket",
+        "endpoint": endpoint,
         "region": REGION,
         "access_key_id": ACCESS_KEY,
         "secret_access_key": SECRET_KEY,
     }
-    bucket = changes.pop("bucket", None) or make_bucket(server)
-    return S3Options(bucket=bucket, **(defaults | changes))
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.config import Config
+from botocore.loaders import Loader
+from botocore.session import get_session
 
 from ledgerlift_server.adapters.s3.options import S3Options
 from ledgerlift_server.adapters.s3.transport import install
@@ -28,6 +29,7 @@ class Clients:
         self._options = options
         self._clock = clock
         self._making = threading.Lock()
+        self._loader: Loader | None = None
         self._client: S3Client | None = None
         self._made_at = 0.0
 
@@ -49,7 +51,7 @@ class Clients:
             self._making.acquire()
         try:
             if self._client is None or not self._is_fresh():
-                self._replace(_make(self._options))
+                self._replace(self._make())
                 logger.info("s3_client_made")
             assert self._client is not None
             return self._client
@@ -73,31 +75,39 @@ class Clients:
         if old is not None:
             old.close()
 
+    def _make(self) -> S3Client:
+        """What boto3.client() makes, from a new session. Only the description of S3 is taken over: reading it
+        costs 80 ms of Python, the rest 9 ms, and callers wait for both.
+        """
+        options, session = self._options, get_session()
+        if self._loader is None:
+            self._loader = session.get_component("data_loader")
+        session.register_component("data_loader", self._loader)
+        client = session.create_client(
+            "s3",
+            endpoint_url=options.endpoint,
+            region_name=options.region,
+            aws_access_key_id=options.access_key_id,
+            aws_secret_access_key=options.secret_access_key,
+            aws_session_token=options.session_token,
+            config=_config(options),
+        )
+        install(client)
+        return cast("S3Client", client)
 
-def _make(options: S3Options) -> S3Client:
-    session = boto3.session.Session(
-        aws_access_key_id=options.access_key_id,
-        aws_secret_access_key=options.secret_access_key,
-        aws_session_token=options.session_token,
-        region_name=options.region,
+
+def _config(options: S3Options) -> Config:
+    return Config(
+        connect_timeout=options.connect_timeout,
+        read_timeout=options.read_timeout,
+        max_pool_connections=options.max_connections,
+        retries={"total_max_attempts": 1},  # botocore's would multiply its timeouts; see calls.py
+        request_checksum_calculation="when_required",  # ours are explicit; others trouble some stores
+        response_checksum_validation="when_required",
+        signature_version="s3v4",
+        s3={
+            # A server at an address of its own rarely has a name for each bucket.
+            "addressing_style": "virtual" if options.endpoint is None else "path",
+            "payload_signing_enabled": options.sign_payload,
+        },
     )
-    client = session.client(
-        "s3",
-        endpoint_url=options.endpoint,
-        config=Config(
-            connect_timeout=options.connect_timeout,
-            read_timeout=options.read_timeout,
-            max_pool_connections=options.max_connections,
-            retries={"total_max_attempts": 1},  # botocore's would multiply its timeouts; see calls.py
-            request_checksum_calculation="when_required",  # ours are explicit; others trouble some stores
-            response_checksum_validation="when_required",
-            signature_version="s3v4",
-            s3={
-                # A server at an address of its own rarely has a name for each bucket.
-                "addressing_style": "virtual" if options.endpoint is None else "path",
-                "payload_signing_enabled": options.sign_payload,
-            },
-        ),
-    )
-    install(client)
-    return client

@@ -14,6 +14,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
     ReadTimeoutError,
@@ -70,6 +71,8 @@ _TRANSIENT_CODES = frozenset(
         "TooManyRequests",
     }
 )
+_BROKEN = (HTTPClientError, IncompleteReadError, HTTPError)
+"""The connection ended before the answer did."""
 _STALE_CREDENTIALS = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "TokenRefreshRequired"})
 
 # Refusals that somebody has to do something about, and what.
@@ -78,6 +81,7 @@ _ADVICE: Mapping[str, str] = {
     "AccessDenied": "access to the bucket is denied: check the policy of these credentials",
     "AllAccessDisabled": "access to the bucket is disabled",
     "InvalidAccessKeyId": "the store does not know the access key: check AWS_ACCESS_KEY_ID",
+    "XAdminUserNotFound": "the store does not know the access key: check AWS_ACCESS_KEY_ID",  # versitygw
     "SignatureDoesNotMatch": "the store refuses the signature: check AWS_SECRET_ACCESS_KEY and AWS_REGION",
     "AuthorizationHeaderMalformed": "the store refuses the signature: check AWS_REGION",
     "PermanentRedirect": "the bucket is elsewhere: check AWS_REGION and S3_ENDPOINT",
@@ -104,11 +108,11 @@ def is_transient(error: BaseException) -> bool:
 
     Not so a timeout: it has cost the store's own patience already.
     """
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+    if _timed_out(error):
         return False
     if isinstance(error, ClientError):
         return code_of(error) in _TRANSIENT_CODES or _status(error) >= 500 or _status(error) == 429
-    return isinstance(error, HTTPClientError | HTTPError)
+    return isinstance(error, _BROKEN)
 
 
 def credentials_are_stale(error: BaseException) -> bool:
@@ -128,6 +132,16 @@ def translate(error: BotoCoreError | ClientError | HTTPError, operation: str) ->
     )
 
 
+def _timed_out(error: BaseException) -> bool:
+    """True for a timeout of any kind; one while bytes are sent comes wrapped as a connection that broke."""
+    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+        return True
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, TimeoutError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
 def _sentence(error: BaseException, code: str) -> str:
     if code in _ADVICE:
         return _ADVICE[code]
@@ -137,9 +151,9 @@ def _sentence(error: BaseException, code: str) -> str:
         return "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, ConnectTimeoutError):
         return "no connection in time"
-    if isinstance(error, ReadTimeoutError):
+    if _timed_out(error):
         return "no answer in time"
-    if isinstance(error, HTTPClientError | HTTPError):
+    if isinstance(error, _BROKEN):
         return "the connection failed"
     return code
 
