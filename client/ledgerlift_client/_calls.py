@@ -36,6 +36,7 @@ class Calls:
         self.options = options
         self._channel = channel
         self._closed = False
+        self._answered = False
         self._made: dict[str, Any] = {}
 
     def close(self) -> None:
@@ -50,12 +51,15 @@ class Calls:
         )
 
     def transfer_state(self, timeout: float | None) -> RetryState:
-        """The retries of a transfer: as long as it moves, or within `timeout` seconds."""
+        """The retries of a transfer: as long as it moves, or within `timeout` seconds.
+
+        The number of attempts counts only as long as nobody has ever answered: the target may be wrong.
+        """
         limit = timeout if timeout is not None else self.options.transfer_timeout
         return RetryState(
             self._backoff(),
             deadline=None if limit is None else time.monotonic() + limit,
-            max_attempts=self.options.max_attempts,
+            max_attempts=None if self._answered else self.options.max_attempts,
             patience=self.options.patience,
         )
 
@@ -88,9 +92,11 @@ class Calls:
         """A single attempt."""
         stub = self._stub(method, self._channel.unary_unary)
         try:
-            return cast(_Response, stub(request, timeout=timeout, metadata=((REQUEST_ID_HEADER, request_id),)))
+            response = stub(request, timeout=timeout, metadata=((REQUEST_ID_HEADER, request_id),))
         except grpc.RpcError as error:
             raise failure(error, request_id) from error
+        self._answered = True
+        return cast(_Response, response)
 
     def stream(
         self, method: Method[_Request, _Response], request: _Request, *, timeout: float, request_id: str

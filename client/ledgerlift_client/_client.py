@@ -31,7 +31,7 @@ from ledgerlift_client._models import (
     UploadSpec,
     UploadState,
 )
-from ledgerlift_client._options import ClientOptions
+from ledgerlift_client._options import MIB, ClientOptions
 from ledgerlift_client._pages import pages
 from ledgerlift_client._progress import Progress
 from ledgerlift_client._sources import Source, SourceLike, open_source
@@ -39,6 +39,8 @@ from ledgerlift_client._upload_course import SegmentRule, UploadCourse
 from ledgerlift_client._uploader import Uploader
 
 UNKNOWN_TYPE = "application/octet-stream"
+ASK_FIRST_ABOVE = 8 * MIB
+"""Of a document smaller than one stored part (8 MiB by default) nothing can be durable before all of it is."""
 _MOST_DIGESTS = 1000  # CheckDigestsRequest
 
 
@@ -139,7 +141,9 @@ class LedgerLiftClient:
                 duplicate_policy=DuplicatePolicy(duplicate_policy),
                 request_id=request_id or str(uuid.uuid4()),
             )
-            return self._run(opened, spec, None, sha256, progress, timeout)
+            # A request id that the caller chose may be that of an upload which was begun before.
+            ask_first = request_id is not None and (opened.size is None or opened.size > ASK_FIRST_ABOVE)
+            return self._run(opened, spec, sha256, progress, timeout, ask_first=ask_first)
         finally:
             opened.close()
 
@@ -160,7 +164,8 @@ class LedgerLiftClient:
         opened = self._open(source)
         try:
             spec = self.get_upload(upload_id).spec
-            return self._run(opened, spec, upload_id, sha256 or spec.sha256 or None, progress, timeout)
+            digest = sha256 or spec.sha256 or None
+            return self._run(opened, spec, digest, progress, timeout, upload_id=upload_id)
         finally:
             opened.close()
 
@@ -320,16 +325,18 @@ class LedgerLiftClient:
         self,
         source: Source,
         spec: UploadSpec,
-        upload_id: str | None,
         sha256: str | None,
         progress: Callable[[Progress], None] | None,
         timeout: float | None,
+        *,
+        upload_id: str | None = None,
+        ask_first: bool = False,
     ) -> UploadResult:
         state = self._calls.transfer_state(timeout)
         rule = SegmentRule(source.size, self.options.segment_size, source.replay)
         return Uploader(
             self._calls,
-            UploadCourse(rule, state, upload_id=upload_id),
+            UploadCourse(rule, state, upload_id=upload_id, ask_first=ask_first),
             source,
             spec,
             sha256=sha256,

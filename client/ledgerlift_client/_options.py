@@ -30,9 +30,10 @@ class ClientOptions:
     """For a whole upload or download; None means as long as it moves."""
     patience: float = 120.0
     """How long a transfer that has begun goes on trying without any progress."""
-    max_attempts: int = 5
-    """Attempts of a short call, and of a transfer until the server has first answered."""
-    backoff_base: float = 0.2
+    max_attempts: int = 6
+    """Attempts of a short call, and of a transfer as long as this client has never been answered: with the waits
+    between them some 4 s, so that a wrong target is told soon and a restart is outlived."""
+    backoff_base: float = 0.25
     """The first wait is between 0 and this (full jitter), the next between 0 and twice this, and so on."""
     backoff_cap: float = 10.0
     """No wait of our own is longer. What the server asks for is waited for in addition."""

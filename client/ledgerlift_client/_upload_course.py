@@ -1,7 +1,7 @@
 """What an upload does next. Does no I/O: an edge carries out each step and says how it ended.
 
     small ──────────────> Send(spec) ──document──────────────────────────────────> Done
-    large ─> Open ──┐        │ broke: the outcome is unknown
+    other ─> Open ──┐        │ broke: the outcome is unknown
     resume ─> Ask ──┤        v
        ^            ├─ ACTIVE ────> Send(upload_id, from persisted_size) ─document─> Done
        │            ├─ COMMITTED ─> Done, or Hear for the receipt
@@ -120,8 +120,13 @@ class UploadCourse:
     Each of them may raise the LedgerLiftError that ends the upload.
     """
 
-    def __init__(self, rule: SegmentRule, retry: RetryState, *, upload_id: str | None = None) -> None:
-        """`upload_id`: go on with this session rather than with the one of the spec."""
+    def __init__(
+        self, rule: SegmentRule, retry: RetryState, *, upload_id: str | None = None, ask_first: bool = False
+    ) -> None:
+        """`upload_id`: go on with this session rather than with the one of the spec.
+
+        `ask_first`: part of the document may be durable already, so the session is asked for before anything is sent.
+        """
         self.upload_id = upload_id
         self.durable = 0
         self._rule = rule
@@ -133,7 +138,7 @@ class UploadCourse:
         self.step: Step
         if upload_id is not None:
             self.step = Ask(upload_id)
-        elif rule.single:
+        elif rule.single and not ask_first:
             self.step = Send(None, 0, None)
         else:
             self.step = Open()

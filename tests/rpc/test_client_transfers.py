@@ -26,6 +26,7 @@ OPTIONS = ClientOptions(
     replay_buffer=128,
     backoff_base=0.001,
     backoff_cap=0.001,
+    max_attempts=5,
     call_timeout=20.0,
     patience=20.0,
 )
@@ -172,7 +173,7 @@ def test_a_wait_longer_than_the_time_left_is_not_begun(peer: UploadPeer, client:
 
 
 def test_attempts_end(peer: UploadPeer, client: LedgerLiftClient) -> None:
-    """Five by default; the error says how many there were and which request it was."""
+    """The error says how many there were and which request it was."""
     peer.fail("GetDocument", *[Fault() for _ in range(9)])
     with pytest.raises(errors.Unavailable) as raised:
         client.get("d")
@@ -194,7 +195,7 @@ def test_nobody_there() -> None:
     with LedgerLiftClient("127.0.0.1:1", options=options) as client:
         with pytest.raises(errors.Unavailable) as raised:
             client.upload(b"x", filename="a.bin")
-        assert raised.value.attempts == 5
+        assert raised.value.attempts == 6
         assert raised.value.request_id
 
 
@@ -244,7 +245,7 @@ def test_a_stream_is_kept_only_until_it_is_durable(peer: UploadPeer, client: Led
     source = StreamSource(cast(BinaryIO, Pipe(DATA * 20)), replay=128, owned=False)
     kept = []
     spec = UploadSpec("a.bin", "application/octet-stream", request_id="r")
-    result = client._run(source, spec, None, None, lambda _: kept.append(len(source._kept)), None)
+    result = client._run(source, spec, None, lambda _: kept.append(len(source._kept)), None)
     assert peer.stored(result.document.document_id) == DATA * 20
     assert max(kept) == 128
 

@@ -95,6 +95,15 @@ def test_a_small_document_is_one_call() -> None:
     assert (course.it.upload_id, course.it.attempts) == ("u", 1)
 
 
+def test_a_small_document_that_may_be_there_in_part_is_asked_for_first() -> None:
+    """With a request id of the caller's, only what is missing is sent."""
+    clock = ManualClock()
+    it = UploadCourse(SegmentRule(50, 50), RetryState(Backoff(0.1, 1.0), clock=clock), ask_first=True)
+    assert it.step == Open()
+    it.opened(session(30), None, False)
+    assert it.step == Send("u", 30, 50)
+
+
 def test_a_large_document_is_opened_and_sent_in_whole_parts() -> None:
     """The server's segment size counts where it is smaller; segments end at a part's end."""
     course = Course(100, segment=64)
