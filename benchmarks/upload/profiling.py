@@ -36,6 +36,7 @@ START_TIME = 2.0
 """Seconds that py-spy gets to read the server's symbols before the first upload."""
 
 _THREAD = re.compile(r"thread \((\w+)\): ?(.*)")
+_DUMPED = re.compile(r'^Thread (\d+) \(\w+\+?\w*\): "(.*)"$', re.MULTILINE)
 _COUNTED = re.compile(r"[-_]?\d+$")
 
 
@@ -48,7 +49,7 @@ async def profile(store: str, size: int, rounds: int, parent: Path | None) -> st
             with LedgerLiftClient(service.address) as client:
                 upload = LedgerLiftUpload(service, client)
                 await _upload(upload, payload)
-                plain = await _threads_during(service, upload, payload, rounds)
+                plain = await _threads_during(program, service, upload, payload, rounds)
                 stacks = await _recorded(program, service, upload, payload, rounds, place / "stacks")
     volume = size * rounds / 2**30
     head = f"{rounds} uploads of {size / MIB:.0f} MiB to {store}; seconds for each GiB"
@@ -70,19 +71,30 @@ async def _upload(upload: LedgerLiftUpload, payload: Payload) -> None:
 
 
 async def _threads_during(
-    service: Service, upload: LedgerLiftUpload, payload: Payload, rounds: int
+    program: Path, service: Service, upload: LedgerLiftUpload, payload: Payload, rounds: int
 ) -> dict[tuple[str, str], float]:
     """Seconds by thread name and `user` or `system`. A thread that has ended meanwhile is not in it."""
-    before = _thread_times(service.process.pid)
-    for _ in range(rounds):
-        await _upload(upload, payload)
-    after = _thread_times(service.process.pid)
     spent: dict[tuple[str, str], float] = defaultdict(float)
-    for (thread, name), times in after.items():
-        earlier = before.get((thread, name), (0.0, 0.0))
-        spent[name, "user"] += times[0] - earlier[0]
-        spent[name, "system"] += times[1] - earlier[1]
+    names = await asyncio.to_thread(_python_names, program, service.process.pid)
+    for _ in range(rounds):
+        payload.stamp()
+        await settle()
+        before = _thread_times(service.process.pid)
+        await upload.send(payload)
+        after = _thread_times(service.process.pid)
+        await upload.tidy()
+        for (thread, native_name), times in after.items():
+            earlier = before.get((thread, native_name), (0.0, 0.0))
+            name = names.get(thread, f"{native_name} (not Python)")
+            spent[name, "user"] += times[0] - earlier[0]
+            spent[name, "system"] += times[1] - earlier[1]
     return spent
+
+
+def _python_names(program: Path, pid: int) -> dict[int, str]:
+    """Names of Python's threads by the kernel's id; before Python 3.14 the kernel does not know them."""
+    done = subprocess.run([program, "dump", "--pid", str(pid)], capture_output=True, text=True, check=True)
+    return {int(found[1]): _COUNTED.sub("", found[2]) for found in _DUMPED.finditer(done.stdout)}
 
 
 def _thread_times(pid: int) -> dict[tuple[int, str], tuple[float, float]]:
@@ -151,15 +163,23 @@ def _thread_table(spent: dict[tuple[str, str], float], volume: float) -> list[st
 def _function_table(stacks: Counter[tuple[str, ...]], volume: float) -> list[str]:
     seconds: Counter[tuple[str, str, str]] = Counter()
     for frames, count in stacks.items():
-        seconds[frames[0], _ours(frames[1:]), _leaf(frames[-1])] += count
+        if not _waits(frames):
+            seconds[frames[0], _ours(frames[1:]), _leaf(frames[-1])] += count
     unit = SAMPLES_PER_SECOND * volume
     lines = [
-        "Python threads (py-spy; not idle, which a thread that waits for the GIL or the disk may not be)",
+        "Python threads by py-spy, without those that wait for work (a wait for the GIL or the disk is there)",
         f"{'seconds':>8}  thread | innermost function of the server | native or Python leaf",
     ]
     for (thread, ours, leaf), count in seconds.most_common(ROWS):
         lines.append(f"{count / unit:8.3f}  {thread} | {ours} | {leaf}")
     return lines
+
+
+def _waits(frames: tuple[str, ...]) -> bool:
+    """Nothing to do: py-spy takes some of these for busy when it looks at native frames."""
+    innermost = next((frame for frame in reversed(frames) if ".py:" in frame), "")
+    for_work = innermost.startswith(("_worker (concurrent", "wait (threading", "Thread.run (threading"))
+    return "epoll_wait" in frames[-1] or (for_work and "libc" in frames[-1])
 
 
 def _ours(frames: tuple[str, ...]) -> str:
