@@ -21,7 +21,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Layout:
-    """Paths. Touches no file."""
+    """Paths."""
 
     def __init__(self, root: Path) -> None:
         """`root` need not exist yet."""
@@ -36,6 +36,10 @@ class Layout:
     def folders(self) -> tuple[Path, ...]:
         """The folders that have to be there."""
         return (self.visible, self.multiparts, self.segments, self.temporary, self.trash)
+
+    def check(self) -> None:
+        """Raise OSError where all of it is gone, as when a disk was unmounted: then nothing is known to be absent."""
+        self.visible.stat()
 
     def object(self, name: str) -> Path:
         """The file of the object `name`.

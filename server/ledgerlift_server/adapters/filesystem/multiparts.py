@@ -63,6 +63,7 @@ class FileMultiparts:
             raise ValueError(f"part numbers are 1 to {MAX_PART_NUMBER}, not {number}")
         description = self._layout.multipart(multipart_id)
         if description is None or not description.exists():
+            self._layout.check()
             raise NoSuchMultipart(multipart_id)
         segment = self._layout.segment(multipart_id, number)
         facts = {"size": len(body), "crc32c": crc32c}
@@ -140,7 +141,7 @@ class FileMultiparts:
             if path is not None:
                 return stack.enter_context(opened(path))
         except FileNotFoundError:
-            pass
+            self._layout.check()
         raise NoSuchMultipart(multipart_id)
 
     def _compare(self, multipart_id: str, parts: Sequence[StoredPart]) -> None:

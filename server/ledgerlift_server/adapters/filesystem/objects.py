@@ -85,6 +85,7 @@ class FileObjects:
         try:
             entry = self._trash.throw(path)
         except _ABSENT:
+            self._layout.check()
             return
         sync_folder(path.parent)
         self._trash.discard(entry)
@@ -106,6 +107,7 @@ class FileObjects:
             with opened(self._layout.object(name)) as file:
                 yield file
         except _ABSENT:
+            self._layout.check()
             raise NoSuchObject(name) from None
 
     def _read_segment(self, name: str, multipart_id: str, number: int, offset: int, length: int) -> bytes:

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from ledgerlift_server.adapters.filesystem.durable import sync_folder
 from ledgerlift_server.adapters.filesystem.failures import os_errors
 from ledgerlift_server.adapters.filesystem.layout import Layout
 from ledgerlift_server.adapters.filesystem.sealed_file import opened
@@ -60,7 +61,9 @@ class Trash:
             if os.path.samefile(self._layout.object(facts["name"]), entry):
                 return
         with suppress(FileNotFoundError):
-            _remove_folder(self.throw(self._layout.segments / multipart_id))
+            folder = self.throw(self._layout.segments / multipart_id)
+            sync_folder(self._layout.segments)  # before the entry goes, which is all that still knows of them
+            _remove_folder(folder)
 
 
 def _remove_folder(folder: Path) -> None:
