@@ -24,7 +24,13 @@ async def server(start_server: StartServer) -> ServerProcess:
 
 def probe(address: str, *arguments: str) -> int:
     """The exit code of grpc_health_probe."""
-    program: list[Any] = [tool("grpc_health_probe"), f"-addr={address}", "-connect-timeout=10s", "-rpc-timeout=10s", *arguments]
+    program: list[Any] = [
+        tool("grpc_health_probe"),
+        f"-addr={address}",
+        "-connect-timeout=10s",
+        "-rpc-timeout=10s",
+        *arguments,
+    ]
     return subprocess.run(program, capture_output=True, timeout=60, check=False).returncode
 
 
