@@ -128,8 +128,9 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
     except click.Abort:
         report.failure(KeyboardInterrupt())
         return report.exit_code
-    except BrokenPipeError:
-        # Whoever read stdout has left (`| head`). Nothing more can be said there, not even on the way out.
+    except SystemExit:
+        # Click's answer to EPIPE: whoever read stdout has left (`| head`). Nothing more can be said there, not even
+        # on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.OK
     except Exception as error:
