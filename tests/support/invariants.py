@@ -6,6 +6,7 @@ finding orphans is used to judge whether it left any.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -167,6 +168,13 @@ async def clean_up(stores: Stores, *, keep_ended: bool = True) -> JanitorReport:
 async def expire_all(stores: Stores) -> None:
     """Nobody comes back: the lifetime of every session passes."""
     run_sql(stores.database_url, "UPDATE sessions SET expire_time = create_time WHERE state = 'ACTIVE'")
+
+
+async def until_outbox_is_empty(stores: Stores, *, patience: float = 30.0) -> None:
+    """A running server's janitor tries again by itself, some seconds apart."""
+    async with asyncio.timeout(patience):
+        while run_sql(stores.database_url, "SELECT 1 FROM removals"):  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0.05)
 
 
 async def _documents(core: Core) -> tuple[Document, ...]:

@@ -48,8 +48,8 @@ class Stores:
     async def server(self, *, crash_at: str | None = None, **environment: str) -> AsyncIterator[ServerProcess]:
         """A server process over these stores; killed at the end where it still runs."""
         process = ServerProcess(self.folder, {**self.environment, **environment}, crash_at=crash_at)
-        await process.start()
         try:
+            await process.start()
             yield process
         finally:
             process.send(signal.SIGCONT)
