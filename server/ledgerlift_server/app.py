@@ -143,6 +143,7 @@ def _stream_tools(settings: Settings, core: Core, pulses: SessionPulses) -> Stre
             offload=core.compute,
             crc32c=crc32c,
             parts_in_flight=options.parts_in_flight,
+            part_timeout=options.part_timeout,
         ),
         options=options,
         on_removals=core.janitor.wake,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from ledgerlift_server.domain.digest_port import HasherFactory
@@ -35,6 +36,14 @@ READ_BACK_BLOCK = 8 * 1024 * 1024
 Checkpoint = Callable[[str], None]
 
 
+class _PublishedElsewhere(Exception):
+    """Another replica was faster; `sha256` is what it published."""
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(sha256)
+        self.sha256 = sha256
+
+
 def no_checkpoint(step: str) -> None:
     """What a running server does at a named step of the commit: nothing. Crash tests kill it there."""
 
@@ -52,61 +61,78 @@ class Committer:
         timeout: float,
         checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
-        """`timeout` in seconds bounds one drive; `checkpoint` is told the name of each step as it is reached."""
+        """`timeout` in seconds bounds one drive, and of one that reads the object back each block of it.
+
+        `checkpoint` is told the name of each step as it is reached.
+        """
         self._ledger = ledger
         self._store = store
         self._hashers = hashers
         self._offload = offload
         self._timeout = timeout
         self._checkpoint = checkpoint
-        self._running: dict[str, asyncio.Task[Published]] = {}
+        self._driving: dict[str, asyncio.Task[Published]] = {}
+        self._running: set[asyncio.Task[Published]] = set()
 
-    async def own(self, upload_id: str, work: Coroutine[Any, Any, Published]) -> Published:
-        """Run `work`, which ends in a commit, as the server's own. Cancelling this call does not cancel it."""
+    def own(self, upload_id: str, work: Coroutine[Any, Any, Published]) -> asyncio.Task[Published]:
+        """Run `work`, which ends in a commit, as the server's own: whoever waits for it does not cancel it."""
         task = asyncio.create_task(self._bounded(work))
-        self._running[upload_id] = task
+        self._driving[upload_id] = task
+        self._running.add(task)  # also where a newer holder of the session takes the entry above
         task.add_done_callback(lambda done: self._ended(upload_id, done))
-        return await asyncio.shield(task)
+        return task
 
-    async def drive(self, session: UploadSession) -> Published:
-        """Carry a COMMITTING session on to its end. Raises what refuses or delays it."""
-        running = self._running.get(session.upload_id)
+    def drive(self, session: UploadSession) -> asyncio.Task[Published]:
+        """Carry a COMMITTING session on to its end. The task raises what refuses or delays it."""
+        running = self._driving.get(session.upload_id)
         if running is not None:
-            return await asyncio.shield(running)
-        return await self.own(session.upload_id, self.publish(session.upload_id, session.owner))
+            return running
+        return self.own(session.upload_id, self.publish(session.upload_id, session.owner))
 
     async def publish(self, upload_id: str, owner: str) -> Published:
         """The steps after COMMITTING. To be run under `own`."""
         self._checkpoint("committing")
         session = await self._ledger.get(owner, upload_id)
         if session.state is UploadState.COMMITTING:
-            if session.multipart_id is not None and session.final_object == session.object_name:
-                await self._complete(session, session.multipart_id)
-            self._checkpoint("completed")
-            sha256 = session.final_sha256 or await self._read_back(session)
+            try:
+                sha256 = await self._store_whole(session)
+            except _PublishedElsewhere as published:
+                sha256 = published.sha256
         elif session.state is UploadState.COMMITTED and session.final_sha256 is not None:
             sha256 = session.final_sha256
         else:
             raise refusal(session)
-        published = await self._ledger.publish(upload_id, sha256)
+        with self._time_limit():
+            done = await self._ledger.publish(upload_id, sha256)
         self._checkpoint("published")
-        return published
+        return done
 
     async def close(self) -> None:
         """Wait for the running commits; their own timeout bounds the wait."""
         while self._running:
-            await asyncio.wait(list(self._running.values()))
+            await asyncio.wait(self._running)
+
+    def _time_limit(self) -> AbstractContextManager[Deadline]:
+        return deadline_scope(Deadline.after(self._timeout), detached=True)
 
     async def _bounded(self, work: Coroutine[Any, Any, Published]) -> Published:
-        with deadline_scope(Deadline.after(self._timeout), detached=True):
+        with self._time_limit():
             return await work
 
     def _ended(self, upload_id: str, task: asyncio.Task[Published]) -> None:
-        if self._running.get(upload_id) is task:
-            del self._running[upload_id]
+        self._running.discard(task)
+        if self._driving.get(upload_id) is task:
+            del self._driving[upload_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             reason = error.reason if isinstance(error, LedgerLiftError) else type(error).__name__
             logger.warning("commit_stopped", extra={"upload_id": upload_id, "reason": reason})
+
+    async def _store_whole(self, session: UploadSession) -> str:
+        """The digest of the session's object, which is visible and durable afterwards."""
+        if session.multipart_id is not None and session.final_object == session.object_name:
+            await self._complete(session, session.multipart_id)
+        self._checkpoint("completed")
+        return session.final_sha256 or await self._read_back(session)
 
     async def _complete(self, session: UploadSession, multipart_id: str) -> None:
         parts = await self._ledger.parts(session.upload_id)
@@ -156,10 +182,10 @@ class Committer:
         hasher = self._hashers.new()
         offset = 0
         while offset < session.final_size:
+            length = min(READ_BACK_BLOCK, session.final_size - offset)
             try:
-                block = await self._store.read(
-                    session.final_object, offset, min(READ_BACK_BLOCK, session.final_size - offset)
-                )
+                with self._time_limit():
+                    block = await self._store.read(session.final_object, offset, length)
             except NoSuchObject:
                 block = b""
             if not block:
@@ -172,13 +198,19 @@ class Committer:
                 f"the document's SHA-256 is {digest}, declared was {session.spec.sha256}",
                 metadata={"upload_id": session.upload_id, "computed": digest},
             )
-            await self._ledger.fail(session.upload_id, error, epoch=None)
-            raise error
+            await self._fail(session, error)
         return digest
 
     async def _give_up(self, session: UploadSession, why: str) -> NoReturn:
         error = StoredObjectCorrupt(
             f"upload {session.upload_id} cannot be published: {why}", metadata={"upload_id": session.upload_id}
         )
-        await self._ledger.fail(session.upload_id, error, epoch=None)
+        await self._fail(session, error)
+
+    async def _fail(self, session: UploadSession, error: LedgerLiftError) -> NoReturn:
+        """Unless another replica has published it meanwhile, and removed the object since, as a duplicate's."""
+        with self._time_limit():
+            now = await self._ledger.fail(session.upload_id, error, epoch=None)
+        if now.state is UploadState.COMMITTED and now.final_sha256 is not None:
+            raise _PublishedElsewhere(now.final_sha256)
         raise error

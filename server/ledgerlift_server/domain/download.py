@@ -88,7 +88,9 @@ class Downloads:
             ahead.cancel()
 
     def _read(self, document: Document, position: int, end: int) -> asyncio.Task[bytes]:
-        return asyncio.create_task(self._block(document, position, min(self._block_size, end - position)))
+        read = asyncio.create_task(self._block(document, position, min(self._block_size, end - position)))
+        read.add_done_callback(_look_at_failure)
+        return read
 
     async def _block(self, document: Document, position: int, length: int) -> bytes:
         if length <= 0:
@@ -100,6 +102,12 @@ class Downloads:
                 metadata={"document_id": document.document_id},
             )
         return data
+
+
+def _look_at_failure(read: asyncio.Task[bytes]) -> None:
+    """A block that was read ahead and that nobody came for: its failure is not reported by the loop."""
+    if not read.cancelled():
+        read.exception()
 
 
 def _compare(document: Document, digest: str) -> None:

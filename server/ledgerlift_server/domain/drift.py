@@ -1,6 +1,8 @@
 """Compares the store with the database: what only one of the two knows of.
 
-What the store has and nothing stands for is queued for removal. A document whose object is missing or
+An object that nothing stands for is queued for removal. A multipart upload is aborted here and now: the outbox
+would remove the object of its name as well, and that may be a document whose session began a second multipart
+upload after a crash. A document whose object is missing or
 of another size cannot be cleaned up, only reported: it is the worst that an operator can be told.
 """
 
@@ -8,16 +10,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ledgerlift_server.domain.ledger_port import Maintenance
-from ledgerlift_server.domain.store_port import NoSuchObject, ObjectStore
+from ledgerlift_server.domain.store_port import NoSuchMultipart, NoSuchObject, ObjectStore
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200
 """Rows or objects looked at in one step."""
+MULTIPARTS = 10_000
+"""Unfinished multipart uploads looked at in one comparison. Those of running sessions count, and not every store
+lists the oldest first."""
 
 
 @dataclass(slots=True)
@@ -31,7 +37,7 @@ class DriftReport:
 
 
 class DriftFinder:
-    """Looks at every multipart, every object and every blob once."""
+    """Looks at multipart uploads, at every object and at every blob once."""
 
     def __init__(self, maintenance: Maintenance, store: ObjectStore, *, orphan_age: float) -> None:
         """What is younger than `orphan_age` seconds is never taken for an orphan: a session may be making it."""
@@ -54,13 +60,14 @@ class DriftFinder:
     async def _orphan_multiparts(self, report: DriftReport) -> None:
         old = [
             (found.name, found.multipart_id)
-            for found in await self._store.list_multiparts(limit=BATCH)
+            for found in await self._store.list_multiparts(limit=MULTIPARTS)
             if self._is_old(found.initiated)
         ]
-        known = set(await self._maintenance.known_multiparts(old)) if old else set()
-        for name, multipart_id in old:
-            if (name, multipart_id) not in known:
-                await self._maintenance.queue_removal(name, multipart_id)
+        for first in range(0, len(old), BATCH):
+            some = old[first : first + BATCH]
+            for name, multipart_id in set(some) - set(await self._maintenance.known_multiparts(some)):
+                with suppress(NoSuchMultipart):
+                    await self._store.abort_multipart(name, multipart_id)
                 report.orphan_multiparts += 1
 
     async def _orphan_objects(self, report: DriftReport, still_mine: Callable[[], Awaitable[bool]]) -> bool:

@@ -8,6 +8,9 @@ janitor that loses its lease in the middle does no harm:
                              ended sessions ─> forgotten
     then, and when woken     outbox ─> emptied
     every `drift_interval`   store and database compared, see `drift.py`
+
+Removals of the outbox take the object of that name with them, so nothing may be queued there whose name
+could be a living document's.
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
 from ledgerlift_server.domain.commit import Committer
 from ledgerlift_server.domain.drift import DriftFinder, DriftReport
 from ledgerlift_server.domain.ledger_port import Maintenance
 from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
-from ledgerlift_server.domain.upload_models import Removal
+from ledgerlift_server.domain.upload_models import Removal, UploadSession
 from ledgerlift_server.errors import LedgerLiftError
 from ledgerlift_server.resilience.deadline import Clock
 
@@ -30,8 +35,12 @@ logger = logging.getLogger(__name__)
 LEASE = "janitor"
 BATCH = 200
 """Rows or objects looked at in one step."""
+REMOVALS_AT_ONCE = 8
+"""Removals under way at the same time."""
 MAX_RETRY_AFTER = 3600.0
 """Seconds between two attempts to remove something, at the most."""
+MAX_DOUBLINGS = 12
+"""Of the second that the first retry waits; more would not change anything, and overflow in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ class Janitor:
         self._holder = holder
         self._clock = clock
         self._wake = asyncio.Event()
-        self._next_drift = 0.0
+        self._next_full = self._next_drift = clock()
 
     def wake(self) -> None:
         """Something is to be removed: make a pass now."""
@@ -101,41 +110,46 @@ class Janitor:
 
     async def run(self) -> None:
         """Pass after pass until cancelled; a pass that fails is made again at the next interval."""
-        full = True
         while True:
+            now = self._clock()
+            full = now >= self._next_full
+            if full:  # by the clock, or a server that is woken all the time would never do more than remove
+                self._next_full = now + self._options.interval
             try:
-                await self.run_once(full=full, drift=full and self._clock() >= self._next_drift)
+                await self.run_once(full=full, drift=full and now >= self._next_drift)
             except LedgerLiftError as error:
                 logger.warning("janitor_pass_failed", extra={"reason": error.reason})
             await asyncio.sleep(self._options.outbox_pause)
-            try:
-                async with asyncio.timeout(self._options.interval):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._next_full - self._clock())):
                     await self._wake.wait()
-                full = False
-            except TimeoutError:
-                full = True
 
     async def run_once(self, *, full: bool = True, drift: bool = True) -> JanitorReport | None:
         """One pass; None when another replica holds the lease.
 
-        `full=False` empties the outbox only; `drift` also compares the store with the database.
+        `full=False` empties the outbox only; `drift` also compares the store with the database. A step that
+        fails does not keep the others from being made; the first failure is raised at the end.
         """
         self._wake.clear()
         if not await self._renew():
             return None
         report = JanitorReport()
+        steps: list[Callable[[JanitorReport], Awaitable[bool]]] = [self._empty_outbox]
         if full:
-            await self._drive_commits(report)
-            report.uploads_expired = await self._maintenance.expire_due(limit=BATCH)
-            report.sessions_forgotten = await self._maintenance.forget_ended(
-                older_than=self._options.keep_ended, limit=BATCH
-            )
+            steps = [self._drive_commits, self._expire, self._forget, *steps]
         if drift:
-            report.drift = await self._drift.look(self._renew)
-            self._next_drift = self._clock() + self._options.drift_interval
-        await self._empty_outbox(report)
+            steps += [self._find_drift, self._empty_outbox]
+        failures: list[LedgerLiftError] = []
+        for step in steps:
+            try:
+                if not await step(report):
+                    break
+            except LedgerLiftError as error:
+                failures.append(error)
         if report.facts():
             logger.info("janitor_pass", extra=report.facts())
+        if failures:
+            raise failures[0]
         return report
 
     async def close(self) -> None:
@@ -148,41 +162,88 @@ class Janitor:
     async def _renew(self) -> bool:
         return await self._maintenance.acquire_lease(LEASE, self._holder, self._options.lease)
 
-    async def _drive_commits(self, report: JanitorReport) -> None:
+    # Steps. Each is False where the lease was lost meanwhile.
+
+    async def _drive_commits(self, report: JanitorReport) -> bool:
         for session in await self._maintenance.committing(idle=self._options.commit_idle, limit=BATCH):
-            try:
-                await self._committer.drive(session)
+            if await self._drive(session):
                 report.commits_driven += 1
-            except LedgerLiftError as error:
+            else:
                 report.commits_failed += 1
-                logger.warning("commit_not_driven", extra={"upload_id": session.upload_id, "reason": error.reason})
-            await self._renew()
-
-    async def _empty_outbox(self, report: JanitorReport) -> None:
-        while removals := await self._maintenance.due_removals(limit=BATCH):
-            for removal in removals:
-                await self._remove(removal, report)
             if not await self._renew():
-                return
+                return False
+        return True
 
-    async def _remove(self, removal: Removal, report: JanitorReport) -> None:
+    async def _drive(self, session: UploadSession) -> bool:
+        driving = self._committer.drive(session)
+        while not driving.done():  # reading a large object back takes longer than a lease
+            await asyncio.wait({driving}, timeout=self._options.lease / 3)
+            with suppress(LedgerLiftError):
+                await self._renew()
+        try:
+            driving.result()
+        except LedgerLiftError as error:
+            logger.warning("commit_not_driven", extra={"upload_id": session.upload_id, "reason": error.reason})
+            return False
+        except Exception:  # a defect of one session must not keep the others waiting for ever
+            logger.exception("commit_not_driven", extra={"upload_id": session.upload_id})
+            return False
+        return True
+
+    async def _expire(self, report: JanitorReport) -> bool:
+        while True:
+            count = await self._maintenance.expire_due(limit=BATCH)
+            report.uploads_expired += count
+            if count < BATCH:
+                return True
+            if not await self._renew():
+                return False
+
+    async def _forget(self, report: JanitorReport) -> bool:
+        while True:
+            count = await self._maintenance.forget_ended(older_than=self._options.keep_ended, limit=BATCH)
+            report.sessions_forgotten += count
+            if count < BATCH:
+                return True
+            if not await self._renew():
+                return False
+
+    async def _find_drift(self, report: JanitorReport) -> bool:
+        self._next_drift = self._clock() + self._options.drift_interval
+        report.drift = await self._drift.look(self._renew)
+        return report.drift.complete
+
+    async def _empty_outbox(self, report: JanitorReport) -> bool:
+        while removals := await self._maintenance.due_removals(limit=BATCH):
+            for first in range(0, len(removals), REMOVALS_AT_ONCE):
+                some = removals[first : first + REMOVALS_AT_ONCE]
+                removed = sum(await asyncio.gather(*map(self._remove, some)))
+                report.removed += removed
+                report.removals_failed += len(some) - removed
+                if not removed:
+                    return True  # it is the store that fails, not an object: the next pass tries again
+            if not await self._renew():
+                return False
+        return True
+
+    async def _remove(self, removal: Removal) -> bool:
         try:
             if removal.multipart_id is not None:
                 await self._abort(removal.object_name, removal.multipart_id)
             await self._store.delete(removal.object_name)
         except LedgerLiftError as error:
-            report.removals_failed += 1
-            retry_after = min(MAX_RETRY_AFTER, 2.0**removal.attempts)
             logger.warning("removal_failed", extra={"object": removal.object_name, "reason": error.reason})
-            await self._maintenance.removal_failed(removal.removal_id, retry_after=retry_after)
+        except Exception:  # a defect with one name must not keep the others waiting for ever
+            logger.exception("removal_failed", extra={"object": removal.object_name})
         else:
-            report.removed += 1
             await self._maintenance.removal_done(removal.removal_id)
+            return True
+        retry_after = min(MAX_RETRY_AFTER, 2.0 ** min(removal.attempts, MAX_DOUBLINGS))
+        await self._maintenance.removal_failed(removal.removal_id, retry_after=retry_after)
+        return False
 
     async def _abort(self, name: str, multipart_id: str) -> None:
         """Until the store says that it is gone: a part on its way during an abort may survive it (S3)."""
-        try:
+        with suppress(NoSuchMultipart):
             for _ in range(3):
                 await self._store.abort_multipart(name, multipart_id)
-        except NoSuchMultipart:
-            return

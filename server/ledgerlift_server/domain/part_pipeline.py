@@ -5,26 +5,29 @@
 
 While part N is hashed and stored, part N + 1 is received. At most `parts_in_flight` buffers are on
 their way to the store and one is being filled: that is the stream's memory. A buffer goes back to the
-budget as soon as it is hashed and stored. The ledger publishes only the contiguous prefix; parts that
-became durable while one transaction ran share the next.
+budget as soon as it is hashed and stored.
+
+A part on its way is the server's, not the call's: it has a time of its own, and what becomes of the call
+does not keep it from becoming durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from ledgerlift_server.domain.digest_port import Hasher
+from ledgerlift_server.domain.digest_port import Crc32c, Hasher
 from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
-from ledgerlift_server.domain.store_port import IntegrityRefused, NoSuchMultipart, ObjectStore
+from ledgerlift_server.domain.part_record import Part, PartRecord
+from ledgerlift_server.domain.session_multipart import SessionMultipart
+from ledgerlift_server.domain.store_port import IntegrityRefused, ObjectStore
 from ledgerlift_server.domain.upload_models import StoredPart, UploadSession
 from ledgerlift_server.errors import DependencyUnavailable
+from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ T = TypeVar("T")
 
 HEAD_SIZE = 8192
 """Bytes of a document's beginning that are looked at for its type."""
+INLINE_SIZE = 64 * 1024
+"""Bytes that are hashed in less time than it takes to hand them to a thread."""
 
 
 class Offload(Protocol):
@@ -43,14 +48,15 @@ class Offload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PipelineTools:
-    """What every pipeline works with; one instance for the whole server."""
+    """What every pipeline works with; one instance for the whole server. `part_timeout` is in seconds."""
 
     store: ObjectStore
     ledger: UploadLedger
     budget: BufferBudget
     offload: Offload
-    crc32c: Callable[[memoryview], int]
+    crc32c: Crc32c
     parts_in_flight: int
+    part_timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +73,6 @@ class Sealed:
     part_count: int
     persisted_size: int
     single_put: str | None
-
-
-@dataclass(slots=True)
-class _Part:
-    number: int
-    size: int
-    stored: StoredPart | None = None
-    hashed: bool = False
-    sha_state: bytes | None = None
 
 
 class PartPipeline:
@@ -101,32 +98,37 @@ class PartPipeline:
         self._hasher = hasher
         self._tools = tools
         self._admit_head = admit_head
-        self._on_durable = on_durable
         self._on_failure = on_failure
-        self.accepted_size = session.persisted_size
-        self.persisted_size = session.persisted_size
+        self._record = PartRecord(session, tools.ledger, on_durable=on_durable)
+        self._accepted_size = session.persisted_size
         self._part_count = session.part_count
         self._filling: PartBuffer | None = None
         self._slots = asyncio.Semaphore(tools.parts_in_flight)
-        self._unrecorded: deque[_Part] = deque()
-        self._recording = asyncio.Lock()
-        self._sealed = False
         self._hash_turn: asyncio.Future[None] | None = None
-        self._multipart: asyncio.Task[str] | None = None
+        self._multipart = SessionMultipart(session, tools.store, tools.ledger)
         self._carriers: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
     @property
-    def part_count(self) -> int:
-        """Parts stored or on their way, those of earlier streams included."""
-        return self._part_count
+    def persisted_size(self) -> int:
+        """Bytes that are durable and in the ledger."""
+        return self._record.persisted_size
+
+    @property
+    def persisted_parts(self) -> int:
+        """Parts that are durable and in the ledger, those of earlier streams included."""
+        return self._record.part_count
+
+    def fits(self, size: int) -> bool:
+        """True when `write` of so many bytes has nothing to wait for."""
+        return self._filling is not None and size < self._filling.room
 
     async def write(self, data: memoryview, *, still_to_come: int | None) -> None:
         """Take `data` in, right behind what was accepted before. Returns once it is in part buffers.
 
         `still_to_come` is the number of bytes from here to the document's end where that is known, so
         that a small document takes a small buffer. Raises what a part on its way raised, Overloaded
-        without memory, and what `admit_head` raises.
+        without memory, and what `admit_head` raises. Cancelled, it leaves the pipeline fit for `settle` only.
         """
         while data:
             self._raise_failure()
@@ -136,18 +138,22 @@ class PartPipeline:
                     size if still_to_come is None else min(size, max(still_to_come, len(data)))
                 )
             taken = data[: self._filling.room]
+            assert taken, "more bytes came than were to come"
             self._filling.append(taken)
             data = data[len(taken) :]
-            self.accepted_size += len(taken)
+            self._accepted_size += len(taken)
             if still_to_come is not None:
                 still_to_come -= len(taken)
             if self._filling.filled == self._session.part_size:
                 await self._launch()
 
-    async def settle(self) -> int:
-        """Wait until every whole part is durable and recorded; drop the rest. The durable size in bytes."""
+    async def settle(self, limit: float | None) -> int:
+        """Drop what is no whole part, and wait for the parts on their way, at most `limit` seconds.
+
+        What takes longer goes on by itself. The durable size in bytes. Raises what a part on its way raised.
+        """
         self._drop_filling()
-        await self._all_carried()
+        await self._all_carried(limit)
         return self.persisted_size
 
     async def seal(self, check: Callable[[str | None], None]) -> Sealed:
@@ -160,13 +166,11 @@ class PartPipeline:
         if self._filling is not None and self._filling.filled:
             await self._launch()
         self._drop_filling()
-        await self._all_carried(record=False)
+        await self._all_carried(None)
         digest = self._hasher.hexdigest() if self._hasher else None
         check(digest)
-        async with self._recording:
-            self._sealed = True
-            rest = tuple(part.stored for part in self._unrecorded if part.stored)
-        return Sealed(self.accepted_size, digest, rest, self._part_count, self.persisted_size, None)
+        rest = await self._record.close()
+        return Sealed(self._accepted_size, digest, rest, self._part_count, self.persisted_size, None)
 
     def abandon(self) -> None:
         """Take no more bytes. What is on its way becomes durable if it can."""
@@ -178,8 +182,12 @@ class PartPipeline:
         try:
             self._admit_head(body[:HEAD_SIZE])
             assert self._hasher is not None, "a session without parts begins with a fresh hasher"
-            crc = self._tools.crc32c(body)
-            await self._tools.offload(self._hasher.update, body)
+            if len(body) <= INLINE_SIZE:
+                crc = self._tools.crc32c(body)
+                self._hasher.update(body)
+            else:
+                crc = await self._tools.offload(self._tools.crc32c, body)
+                await self._tools.offload(self._hasher.update, body)
             digest = self._hasher.hexdigest()
             check(digest)
             name = self._session.put_name(self._session.epoch)
@@ -187,7 +195,7 @@ class PartPipeline:
         finally:
             if buffer is not None:
                 self._tools.budget.give_back(buffer)
-        return Sealed(self.accepted_size, digest, (), 0, 0, name)
+        return Sealed(self._accepted_size, digest, (), 0, 0, name)
 
     async def _launch(self) -> None:
         buffer, self._filling = self._filling, None
@@ -199,17 +207,21 @@ class PartPipeline:
         except BaseException:
             self._tools.budget.give_back(buffer)
             raise
+        if self._failure is not None:
+            self._free(buffer)
+            raise self._failure
         self._part_count += 1
-        part = _Part(self._part_count, buffer.filled)
-        self._unrecorded.append(part)
+        part = Part(self._part_count, buffer.filled)
+        self._record.add(part)
         before, self._hash_turn = self._hash_turn, asyncio.get_running_loop().create_future()
-        carrier = asyncio.create_task(self._carry(part, buffer, before, self._hash_turn))
+        with deadline_scope(Deadline.after(self._tools.part_timeout), detached=True):
+            carrier = asyncio.create_task(self._carry(part, buffer, before, self._hash_turn))
         self._carriers.add(carrier)
         carrier.add_done_callback(self._carriers.discard)
 
     async def _carry(
         self,
-        part: _Part,
+        part: Part,
         buffer: PartBuffer,
         before: asyncio.Future[None] | None,
         done: asyncio.Future[None],
@@ -219,55 +231,42 @@ class PartPipeline:
                 results = await asyncio.gather(
                     self._store(part, buffer), self._hash(part, buffer, before, done), return_exceptions=True
                 )
-            finally:
-                self._tools.budget.give_back(buffer)
-                self._slots.release()
+            finally:  # also when this task is cancelled, `gather` ends only after both have let go of the buffer
+                self._free(buffer)
             for failed in results:
                 if failed is not None:
                     raise failed
-            await self._record()
+            await self._record.update()
         except asyncio.CancelledError as cancelled:
             self._fail(cancelled)
             raise
         except Exception as error:  # told to the stream, which raises it
             self._fail(error)
 
-    async def _store(self, part: _Part, buffer: PartBuffer) -> None:
+    async def _store(self, part: Part, buffer: PartBuffer) -> None:
         view = buffer.view()
         crc = await self._tools.offload(self._tools.crc32c, view)
-        if self._multipart is None:
-            self._multipart = asyncio.create_task(self._open_multipart())
-        multipart_id = await asyncio.shield(self._multipart)
+        multipart_id = await self._multipart.id()
         part.stored = await self._insist(
             lambda: self._tools.store.put_part(self._session.object_name, multipart_id, part.number, view, crc32c=crc)
         )
 
     async def _hash(
         self,
-        part: _Part,
+        part: Part,
         buffer: PartBuffer,
         before: asyncio.Future[None] | None,
         done: asyncio.Future[None],
     ) -> None:
+        """In order. A part that could not be hashed is never recorded, and so is nothing behind it."""
         try:
             if before is not None:
                 await before
-            if self._hasher is not None and self._failure is None:
+            if self._hasher is not None:
                 part.sha_state = await self._tools.offload(_absorb, self._hasher, buffer.view())
             part.hashed = True
         finally:
             done.set_result(None)
-
-    async def _open_multipart(self) -> str:
-        session = self._session
-        if session.multipart_id is not None:
-            return session.multipart_id
-        made = await self._tools.store.create_multipart(session.object_name, token=session.upload_id)
-        kept = await self._tools.ledger.attach_multipart(session.upload_id, session.epoch, made)
-        if kept != made:
-            with suppress(NoSuchMultipart):
-                await self._tools.store.abort_multipart(session.object_name, made)
-        return kept
 
     async def _insist(self, store_bytes: Callable[[], Awaitable[T]]) -> T:
         """Bytes that changed on their way to the store are sent a second time."""
@@ -280,42 +279,22 @@ class PartPipeline:
         except IntegrityRefused as refused:
             raise DependencyUnavailable("the object store received damaged bytes twice") from refused
 
-    async def _record(self) -> None:
-        async with self._recording:
-            if self._sealed or self._failure is not None:
-                return
-            ready: list[_Part] = []
-            for part in self._unrecorded:
-                short = part.size < self._session.part_size  # the document's end: recorded by the commit
-                if part.stored is None or not part.hashed or short:
-                    break
-                ready.append(part)
-            if not ready:
-                return
-            await self._tools.ledger.record_parts(
-                self._session.upload_id,
-                self._session.epoch,
-                self.persisted_size,
-                [part.stored for part in ready if part.stored],
-                ready[-1].sha_state,
-            )
-            for part in ready:
-                self._unrecorded.popleft()
-                self.persisted_size += part.size
-        self._on_durable()
-
-    async def _all_carried(self, *, record: bool = True) -> None:
-        while self._carriers:
-            await asyncio.wait(self._carriers)
+    async def _all_carried(self, limit: float | None) -> None:
+        clock = asyncio.get_running_loop().time
+        end = None if limit is None else clock() + limit
+        while self._carriers and (end is None or clock() < end):
+            await asyncio.wait(self._carriers, timeout=None if end is None else end - clock())
         self._raise_failure()
-        if record:
-            await self._record()
 
     def _drop_filling(self) -> None:
         buffer, self._filling = self._filling, None
         if buffer is not None:
-            self.accepted_size -= buffer.filled
+            self._accepted_size -= buffer.filled
             self._tools.budget.give_back(buffer)
+
+    def _free(self, buffer: PartBuffer) -> None:
+        self._tools.budget.give_back(buffer)
+        self._slots.release()
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:

@@ -78,9 +78,6 @@ class SessionPulses:
             except LedgerLiftError as error:
                 logger.warning("pulse_failed", extra={"reason": error.reason})
                 pause = self._interval
-            except Exception:  # a defect must not leave every stream without news for the rest of this process
-                logger.exception("pulse_failed")
-                pause = self._interval
             not_before = clock() + pause
 
     async def _look(self) -> None:

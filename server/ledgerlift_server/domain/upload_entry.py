@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from ledgerlift_server import errors
+from ledgerlift_server.domain.answer_time import AnswerTime
 from ledgerlift_server.domain.models import Caller, Document
 from ledgerlift_server.domain.session_pulses import PulseInbox
 from ledgerlift_server.domain.session_rules import refusal
@@ -22,7 +23,6 @@ from ledgerlift_server.domain.upload_models import UploadSession, UploadSpec, Up
 from ledgerlift_server.domain.upload_service import UploadService
 from ledgerlift_server.domain.upload_stream import Committed, SessionStream, Stopped, StopReason, StreamTools
 from ledgerlift_server.domain.validation import Violations
-from ledgerlift_server.resilience.deadline import current_deadline
 
 Announce = Callable[[UploadSession], Awaitable[None]]
 """Tells the client its session at once, so that it knows where to go on when the stream breaks."""
@@ -39,8 +39,7 @@ class UploadEntry:
         self._uploads = uploads
         self._tools = tools
         self._streams: set[SessionStream] = set()
-        self._arriving: set[asyncio.Future[None]] = set()
-        self._draining = False
+        self._drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def running(self) -> int:
@@ -49,10 +48,8 @@ class UploadEntry:
 
     def drain(self) -> None:
         """Refuse new streams, and end the running ones with what is durable (rule 10)."""
-        self._draining = True
-        for arriving in self._arriving:
-            if not arriving.done():
-                arriving.set_result(None)
+        if not self._drained.done():
+            self._drained.set_result(None)
         for stream in self._streams:
             stream.interrupt(StopReason.DRAINING)
 
@@ -61,7 +58,8 @@ class UploadEntry:
 
         Raises any LedgerLiftError.
         """
-        first = await self._first_message(source)
+        answer = AnswerTime(self._tools.options.deadline_margin)
+        first = await self._first_message(source, answer)
         accept_partial = first.accept_partial
         opened = await self._session(caller, first)
         await announce(opened if isinstance(opened, UploadSession) else opened[0])
@@ -69,33 +67,28 @@ class UploadEntry:
             return _replay(*opened)
         session, outcome = opened, None
         if session.state is UploadState.ACTIVE:
-            outcome = await self._stream(session, first, source)
+            outcome = await self._stream(session, first, source, answer)
         if outcome is None:
-            outcome = await self._result(caller, session, source)
+            outcome = await self._result(caller, session, source, answer)
         if isinstance(outcome, Stopped) and not accept_partial:
             raise _refusal_of(outcome)
         return outcome
 
-    async def _first_message(self, source: MessageSource) -> UploadMessage:
+    async def _first_message(self, source: MessageSource, answer: AnswerTime) -> UploadMessage:
         """The stall clock and the drain count from the very start."""
-        if self._draining:
+        if self._drained.done():
             raise _draining({})
-        drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._arriving.add(drained)
-        try:
-            read = source.pending()
-            deadline = current_deadline()
-            options = self._tools.options
-            left = options.stall_timeout if deadline is None else deadline.remaining() - options.deadline_margin
-            patience = max(0.0, min(options.stall_timeout, left))
-            waited_for: set[asyncio.Future[Any]] = {read, drained}
-            await asyncio.wait(waited_for, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._arriving.discard(drained)
+        read = source.pending()
+        stall, left = self._tools.options.stall_timeout, answer.to_stop()
+        waited_for: set[asyncio.Future[Any]] = {read, self._drained}
+        patience = stall if left is None else min(stall, left)
+        await asyncio.wait(waited_for, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if not read.done():
-            if drained.done():
+            if self._drained.done():
                 raise _draining({})
-            raise errors.UploadStalled(f"no first message within {patience:g} s")
+            if left is not None and left < stall:
+                raise errors.UploadDeadline("the deadline was near, and no first message had come")
+            raise errors.UploadStalled(f"no first message within {stall:g} s")
         message = source.take()
         if message is None:
             raise errors.UploadIncomplete("the stream ended before its first message")
@@ -129,13 +122,13 @@ class UploadEntry:
         return session
 
     async def _stream(
-        self, session: UploadSession, first: UploadMessage, source: MessageSource
+        self, session: UploadSession, first: UploadMessage, source: MessageSource, answer: AnswerTime
     ) -> Committed | Stopped | None:
         """Run the stream; None when a newer one took the session over and the caller wants its result."""
         attached = isinstance(first.target, UploadSpec) and first.target.request_id is not None
-        stream = SessionStream(session, first, self._tools)
+        stream = SessionStream(session, first, self._tools, answer)
         self._streams.add(stream)
-        if self._draining:
+        if self._drained.done():
             stream.interrupt(StopReason.DRAINING)
         try:
             return await stream.run(source)
@@ -148,33 +141,37 @@ class UploadEntry:
         finally:
             self._streams.discard(stream)
 
-    async def _result(self, caller: Caller, session: UploadSession, source: MessageSource) -> Committed:
-        """Discard what still arrives, and wait for the session's end until the deadline."""
+    async def _result(
+        self, caller: Caller, session: UploadSession, source: MessageSource, answer: AnswerTime
+    ) -> Committed:
+        """Discard what still arrives, and wait for the session's end until the deadline, or until a drain."""
         upload_id = session.upload_id
         discarding = asyncio.create_task(_discard(source))
-        inbox = PulseInbox()
-        deadline = current_deadline()
-        margin = self._tools.options.deadline_margin
-        patience = None if deadline is None else max(0.0, deadline.remaining() - margin)
+        ended = asyncio.create_task(self._end_of(upload_id))
+        waited_for: set[asyncio.Future[Any]] = {ended, self._drained}
         try:
-            with self._tools.pulses.follow(upload_id, inbox), suppress(TimeoutError):
-                self._tools.pulses.nudge(upload_id)
-                async with asyncio.timeout(patience):
-                    while True:
-                        pulse = await inbox.next()
-                        if pulse.state.final:
-                            break
+            await asyncio.wait(waited_for, timeout=answer.to_stop(), return_when=asyncio.FIRST_COMPLETED)
         finally:
             discarding.cancel()
+            ended.cancel()
         now, document = await self._tools.ledger.get_with_document(caller.subject, upload_id)
         if now.state is UploadState.COMMITTED:
             return _replay(now, document)
+        facts = {"upload_id": upload_id, "persisted_size": str(now.persisted_size)}
+        if self._drained.done() and not now.state.final:
+            raise _draining(facts)
         if now.state is UploadState.ACTIVE:
             raise errors.UploadCommitting(
-                f"another stream of this request holds upload {upload_id}; ask again",
-                metadata={"upload_id": upload_id, "persisted_size": str(now.persisted_size)},
+                f"another stream of this request holds upload {upload_id}; ask again", metadata=facts
             )
         raise refusal(now)
+
+    async def _end_of(self, upload_id: str) -> None:
+        inbox = PulseInbox()
+        with self._tools.pulses.follow(upload_id, inbox):
+            self._tools.pulses.nudge(upload_id)
+            while not (await inbox.next()).state.final:
+                pass
 
 
 def _replay(session: UploadSession, document: Document | None) -> Committed:
@@ -185,7 +182,7 @@ def _replay(session: UploadSession, document: Document | None) -> Committed:
 
 async def _discard(source: MessageSource) -> None:
     """Read on and throw away, so that a client that is still sending is not held up by flow control."""
-    with suppress(errors.LedgerLiftError):
+    with suppress(Exception):  # whatever is wrong with the rest, the answer is the session's result
         while True:
             await asyncio.wait({source.pending()})
             if source.take() is None:

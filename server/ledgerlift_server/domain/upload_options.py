@@ -37,7 +37,11 @@ class UploadOptions:
     stall_timeout: float = 30.0
     """Seconds without a message after which a stream is ended."""
     deadline_margin: float = 2.0
-    """Seconds before a call's deadline at which its stream is answered with what is durable."""
+    """Seconds before a call's deadline at which its stream takes nothing more; less for a call of few seconds."""
+    settle_timeout: float = 5.0
+    """Seconds that a stream which the server ends waits for the parts on their way, before it is answered."""
+    part_timeout: float = 60.0
+    """Seconds that storing and recording one part may take, whatever becomes of the call that brought it."""
     commit_timeout: float = 300.0
     """Seconds that one drive of a commit may take; the janitor drives again what did not make it."""
     result_poll: float = 1.0

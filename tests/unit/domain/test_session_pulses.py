@@ -231,18 +231,9 @@ async def test_two_followers_of_one_session_come_and_go_by_themselves() -> None:
 
 async def test_a_database_that_cannot_be_asked_is_asked_again() -> None:
     """The news comes late, but it comes, and the failing database is not hammered."""
-    await _survives(DependencyUnavailable("down"))
-
-
-async def test_a_defect_does_not_end_the_polling() -> None:
-    """Streams would never hear again that they were superseded."""
-    await _survives(KeyError("a defect"))
-
-
-async def _survives(failure: Exception) -> None:
     sessions, seen = Sessions(), list[SessionPulse]()
     pulse = sessions.put("a")
-    sessions.broken = failure
+    sessions.broken = DependencyUnavailable("down")
     async with running(sessions) as (pulses, clock):
         with pulses.follow("a", seen.append):
             for _ in range(20):
