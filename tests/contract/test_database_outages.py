@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,25 @@ async def test_nobody_waits_long_for_a_lock(
         await ledger.take("alice", session.upload_id)
     assert time.monotonic() - began < 2.0
     assert await ledger.get("alice", session.upload_id) == session
+
+
+async def test_times_are_those_after_the_wait(open_database: OpenDatabase, postgres_url: str) -> None:
+    """Who waited for another's change writes the time of its own turn: the times of a row never go back."""
+    ledger = SqlUploadLedger(open_database(postgres_url))
+    session = await open_session(ledger)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    database = open_database(postgres_url)
+    with closing(psycopg2.connect(postgres_url)) as other, other.cursor() as cursor:
+        cursor.execute("UPDATE sessions SET part_count = part_count")
+        task = asyncio.create_task(ledger.take("alice", session.upload_id))
+        while not await database.read("waiting", lambda tx: next(iter(tx.one(waiting).values()))):
+            pass
+        cursor.execute("SELECT clock_timestamp()")
+        (released,) = cursor.fetchone() or (None,)
+        other.commit()
+    taken = await task
+    assert taken.update_time > released
+    assert taken.expire_time - taken.update_time == timedelta(days=1)
 
 
 async def test_the_deadline_reaches_the_server(open_database: OpenDatabase, postgres_url: str) -> None:

@@ -100,6 +100,16 @@ async def test_publishing_again_answers_the_same(ledger: SqlUploadLedger, sql: S
     assert sql("SELECT count(*) AS n FROM events") == [{"n": 1}]
 
 
+async def test_publishing_again_shares_once(ledger: SqlUploadLedger, sql: Sql) -> None:
+    """20 at once on bytes that are there already: one document more, not twenty."""
+    await publish(ledger, b"data")
+    session = await committing_session(ledger, b"data", duplicate_policy=DuplicatePolicy.CREATE_NEW)
+    outcomes = await asyncio.gather(*(ledger.publish(session.upload_id, digest(b"data")) for _ in range(MANY)))
+    assert all(one == outcomes[0] for one in outcomes)
+    assert sql("SELECT documents FROM blobs") == [{"documents": 2}]
+    assert sql("SELECT count(*) AS n FROM documents") == [{"n": 2}]
+
+
 async def test_only_a_committing_session_is_published(ledger: SqlUploadLedger) -> None:
     """Any other state answers with its own refusal."""
     active = await open_session(ledger)
@@ -166,8 +176,8 @@ async def test_a_refusal_is_committed_and_repeats_itself(
     kind: type[Conflict],
 ) -> None:
     """The session is FAILED with the reason, its bytes go, the trail tells, and later callers hear the same."""
-    first = await publish(ledger, b"data", key="k")
     session = await committing_session(ledger, b"data", request_id="r-2", **declared)
+    first = await publish(ledger, b"data", key="k")
     with pytest.raises(kind) as refused:
         await ledger.publish(session.upload_id, digest(b"data"))
     failed = await ledger.get("alice", session.upload_id)

@@ -80,7 +80,7 @@ class _TimeExpression(FunctionElement[datetime]):
 
 
 class now(_TimeExpression):
-    """The clock when this very row is written, after any wait for its lock, plus `seconds`."""
+    """The clock when this very row is written, after any wait for another's change of it, plus `seconds`."""
 
     inherit_cache = True
 
