@@ -196,15 +196,15 @@ def compare(client: LedgerLiftClient, stored: Sequence[Stored], folder: Path) ->
 def show_documents(client: LedgerLiftClient) -> None:
     """List what the server holds."""
     console.print("\n[bold]5. What the server has, newest first[/bold]")
-    rows = [(item.document_id, item.filename, item.content_type, item.status.value) for item in client.list()]
-    print_table(("document", "name", "type", "status"), rows)
+    rows = [(item.document_id, item.filename, item.status.value, item.content_type) for item in client.list()]
+    print_table(("document", "name", "status", "type"), rows)
 
 
 def show_events(client: LedgerLiftClient) -> None:
     """List the audit trail."""
     console.print("\n[bold]6. The audit trail, oldest first[/bold]")
     rows = [
-        (item.create_time.strftime("%Y-%m-%d %H:%M:%S.%f UTC"), item.type, item.document_id, item.actor)
+        (item.create_time.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC", item.type, item.document_id, item.actor)
         for item in client.events()
     ]
     print_table(("time", "event", "document", "by"), rows)
