@@ -122,7 +122,7 @@ async def test_completing_writes_no_byte_of_the_document(tmp_path: Path, open_fi
     [
         "../out",
         "a/../../out",
-        "/etc/out",
+        "/out",
         "a//b",
         "",
         ".",
@@ -138,6 +138,8 @@ async def test_completing_writes_no_byte_of_the_document(tmp_path: Path, open_fi
 async def test_no_name_leads_out_of_the_root(name: str, tmp_path: Path, open_file_store: OpenFileStore) -> None:
     """Names are made by the domain; one that it would never make is a defect, whatever is asked for it."""
     store: ObjectStore = open_file_store(tmp_path / "root")
+    if name.startswith("/"):
+        name = str(tmp_path) + name
     for ask in (
         lambda: put(store, name, b"data"),
         lambda: store.create_multipart(name, token=SESSION),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgerlift_server.domain.store_port import NoSuchObject
+from ledgerlift_server.domain.store_port import NoSuchMultipart, NoSuchObject
 from ledgerlift_server.errors import DeadlineExceeded, DependencyUnavailable, StoredObjectCorrupt
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
 
@@ -162,3 +164,33 @@ async def test_several_stores_share_a_folder(tmp_path: Path, open_file_store: Op
     await again.start()
     assert not half_written.exists()
     assert os.listdir(tmp_path / "trash") == []
+
+
+async def test_parts_that_were_not_listed_take_no_room(tmp_path: Path, open_file_store: OpenFileStore) -> None:
+    """They go when the upload is completed, not when its object is deleted."""
+    store = open_file_store(tmp_path)
+    upload = await store.create_multipart(NAME, token=SESSION)
+    parts = [await put_part(store, NAME, upload, number, content(1000, number)) for number in (1, 2, 3)]
+    await store.complete_multipart(NAME, upload, parts[:2])
+    assert sorted(os.listdir(tmp_path / "segments" / upload)) == ["00001", "00002"]
+
+
+async def test_who_waited_for_an_upload_that_ended_is_told(tmp_path: Path, open_file_store: OpenFileStore) -> None:
+    """An abort that had found the upload and waited for its lock finds that there is no upload any more."""
+    store = open_file_store(tmp_path)
+    upload = await store.create_multipart(NAME, token=SESSION)
+    description = tmp_path / "multiparts" / upload
+    found = threading.Event()
+
+    def note(name: str, args: tuple[Any, ...], _: Any) -> None:
+        if name == "open" and args[0] == description:
+            found.set()
+
+    with description.open("rb") as held, watched(after=note):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = asyncio.create_task(store.abort_multipart(NAME, upload))
+        assert await asyncio.to_thread(found.wait, 20)
+        description.unlink()
+        fcntl.flock(held, fcntl.LOCK_UN)
+        with pytest.raises(NoSuchMultipart):
+            await waiting
