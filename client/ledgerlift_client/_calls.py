@@ -105,7 +105,9 @@ class Calls:
         stub = self._stub(method, self._channel.unary_stream)
         call = stub(request, timeout=timeout, metadata=((REQUEST_ID_HEADER, request_id),))
         try:
-            yield from call
+            for message in call:
+                self._answered = True
+                yield message
         except grpc.RpcError as error:
             raise failure(error, request_id) from error
         finally:

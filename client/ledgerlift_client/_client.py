@@ -117,8 +117,9 @@ class LedgerLiftClient:
         `source` is a path, bytes, or a binary file object (read from where it stands, not closed).
         `filename` defaults to the source's own name, `content_type` to what the name suggests.
         `request_id` makes the upload exactly-once: the same id with the same description goes on with what
-        was begun, from any process, and answers the same document for ever after. One is made where none
-        is given; it is in the result, and in every error as `request_id`.
+        was begun, from any process, and answers the same document from then on (for as long as
+        `limits().request_id_lifetime`). One is made where none is given; it is in the result, and, where it
+        is plain ASCII, in every error as `request_id`.
         `sha256` (lower-case hex), where known, lets the server answer a duplicate before a byte is sent;
         else it is computed while sending. The server verifies it either way.
         `progress` is called on this thread, about once per MiB. `timeout` is for everything together.

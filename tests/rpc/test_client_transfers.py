@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import grpc
 import pytest
 from ledgerlift.v1 import upload_service_pb2 as pb
-from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, UploadSpec, errors
+from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, UploadSpec, _client, errors
 from ledgerlift_client._sources import StreamSource
 
 from tests.support.upload_peer import Fault, UploadPeer
@@ -311,6 +311,22 @@ def test_an_upload_is_resumed_by_another_process(
     assert peer.stored(result.document.document_id) == DATA
     assert result.resent_bytes == 0
     assert min(offset for messages in peer.received[2:] for offset, _ in messages) == durable
+
+
+def test_a_document_of_one_call_is_not_sent_again_either(
+    peer: UploadPeer, client: LedgerLiftClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a request id of the caller's, what is durable of it is asked for before anything is sent."""
+    monkeypatch.setattr(_client, "ASK_FIRST_ABOVE", 100)
+    peer.fail("Upload", Fault(grpc.StatusCode.PERMISSION_DENIED, after=150))
+    with pytest.raises(errors.PermissionDenied):
+        client.upload(DATA[:250], filename="a.bin", request_id="r")
+    result = client.upload(DATA[:250], filename="a.bin", request_id="r")
+    assert peer.stored(result.document.document_id) == DATA[:250]
+    assert peer.received[-1][0][0] == 128
+    assert peer.received[0][0][0] == 0
+    client.upload(DATA[:90], filename="a.bin", request_id="small")
+    assert peer.calls == ["CreateUpload", "Upload", "CreateUpload", "Upload", "Upload"]
 
 
 def test_resuming_with_another_source_is_refused(peer: UploadPeer, client: LedgerLiftClient) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import sys
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +32,6 @@ class Report:
             click.echo(json.dumps({**plain, **as_plain(more)}, ensure_ascii=False))
         else:
             click.echo(text)
-        sys.stdout.flush()
 
     def note(self, text: str) -> None:
         """Something worth knowing that is neither result nor failure."""
