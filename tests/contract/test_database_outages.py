@@ -234,7 +234,7 @@ async def test_losing_again_and_again_ends(open_database: OpenDatabase, database
         runs.append(None)
         raise Again
 
-    with pytest.raises(DependencyUnavailable):
+    with pytest.raises(Overloaded):
         await database.write("lose", lose)
     assert len(runs) == 10
     assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5, 0.5]
@@ -249,7 +249,7 @@ async def test_no_attempt_is_begun_behind_the_deadline(open_database: OpenDataba
         runs.append(None)
         raise Again
 
-    with deadline_scope(Deadline.after(5.0)), pytest.raises(DependencyUnavailable):
+    with deadline_scope(Deadline.after(5.0)), pytest.raises(Overloaded):
         await database.write("lose", lose)
     assert len(runs) == 1
 
@@ -361,6 +361,23 @@ async def test_sqlites_one_writer_is_waited_for_until_the_deadline(
     assert await ledger.get("alice", session.upload_id) == session
     with deadline_scope(Deadline.after(0.2)), pytest.raises(DeadlineExceeded):
         await ledger.take("alice", session.upload_id)
+    go_on.set()
+    await task
+
+
+async def test_a_queue_of_sqlite_writers_is_overload(open_database: OpenDatabase, sqlite_url: str) -> None:
+    """Nothing is wrong with the database: a writer whose turn does not come is to try later."""
+    database = open_database(sqlite_url, DatabaseOptions(lock_timeout=0.1))
+    holding, go_on = threading.Event(), threading.Event()
+
+    def hold(tx: Transaction) -> None:
+        holding.set()
+        go_on.wait(30)
+
+    task = asyncio.create_task(database.write("hold", hold))
+    await asyncio.to_thread(holding.wait, 30)
+    with pytest.raises(Overloaded):
+        await database.write("next", lambda tx: None)
     go_on.set()
     await task
 

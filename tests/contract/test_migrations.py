@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from ledgerlift_server.adapters.sql import SchemaMismatch, SqlUploadLedger, check_schema, migrate
 from ledgerlift_server.adapters.sql.engine import normalise
-from ledgerlift_server.adapters.sql.migrate import ADVISORY_LOCK
+from ledgerlift_server.adapters.sql.schema import ADVISORY_LOCK, OLDEST
 from ledgerlift_server.adapters.sql.tables import metadata
 from sqlalchemy import NullPool, create_engine, inspect
 from sqlalchemy.exc import DBAPIError
@@ -135,6 +135,15 @@ def test_no_lock_is_left_after_a_migration(postgres_empty_url: str) -> None:
     """The connection that held it is closed."""
     migrate(postgres_empty_url)
     assert run_sql(postgres_empty_url, "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory'") == [{"n": 0}]
+
+
+def test_a_server_that_is_too_old_is_refused(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it is missing, before anything is changed."""
+    for kind in OLDEST:
+        monkeypatch.setitem(OLDEST, kind, ((99,), "because"))
+    with pytest.raises(SchemaMismatch, match="too old: because"):
+        migrate(empty_database_url)
+    assert _tables(empty_database_url) == set()
 
 
 def test_a_database_that_cannot_hold_unicode_is_refused(postgres_server: PostgresServer) -> None:

@@ -4,7 +4,7 @@ from ledgerlift_server.adapters.sql.documents import SqlDocuments
 from ledgerlift_server.adapters.sql.engine import DatabaseOptions, connections
 from ledgerlift_server.adapters.sql.ledger import SqlUploadLedger
 from ledgerlift_server.adapters.sql.maintenance import SqlMaintenance
-from ledgerlift_server.adapters.sql.migrate import SchemaMismatch, check_schema, migrate
+from ledgerlift_server.adapters.sql.schema import SchemaMismatch, check_schema, migrate
 from ledgerlift_server.adapters.sql.transactions import Database
 
 __all__ = [

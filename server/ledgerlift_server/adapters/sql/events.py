@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, insert, or_, select
 
@@ -32,6 +33,7 @@ BEGINNING: Position = (-1, 0, 0)
 _CURRENT_ERA = select(event_era.c.era).scalar_subquery()
 # Two columns more on every row that is read: they say whether its position is settled.
 _COLUMNS = (events, oldest_running_xid().label("horizon"), _CURRENT_ERA.label("current_era"))
+_APPEND = insert(events).values(era=_CURRENT_ERA, xid=current_xid(), create_time=now())
 _POSITION = (events.c.era, events.c.xid, events.c.id)
 
 
@@ -53,27 +55,13 @@ class NewEvent:
 
 def append_event(tx: Transaction, new: NewEvent, new_id: Callable[[], str]) -> Event:
     """Add an entry. A taken idempotency key makes the transaction run again."""
-    row = tx.one(
-        insert(events)
-        .values(
-            era=_CURRENT_ERA,
-            xid=current_xid(),
-            event_id=new_id(),
-            owner=new.owner,
-            type=new.type,
-            actor=new.actor,
-            request_id=new.request_id,
-            create_time=now(),
-            document_id=new.document_id,
-            upload_id=new.upload_id,
-            from_status=new.from_status,
-            to_status=new.to_status,
-            detail=dict(new.detail),
-            idempotency_key=new.idempotency_key,
-        )
-        .returning(events)
-    )
+    row = tx.one(_APPEND.values(_values(new, new_id)).returning(events))
     return event_from(row, position_of(row))
+
+
+def append_events(tx: Transaction, new: Sequence[NewEvent], new_id: Callable[[], str]) -> None:
+    """Add entries, in order, in one statement."""
+    tx.insert_all(_APPEND, [_values(one, new_id) for one in new])
 
 
 def find_by_key(tx: Transaction, owner: str, idempotency_key: str) -> Event | None:
@@ -160,6 +148,22 @@ def decode_cursor(cursor: str) -> Position:
     if not (0 <= era < 2**31 and 0 <= xid <= LARGEST_INTEGER and 0 <= number <= LARGEST_INTEGER):
         raise InvalidRequest([FieldViolation("cursor", "is not a cursor of this service")])
     return era, xid, number
+
+
+def _values(new: NewEvent, new_id: Callable[[], str]) -> dict[str, Any]:
+    return {
+        "event_id": new_id(),
+        "owner": new.owner,
+        "type": new.type,
+        "actor": new.actor,
+        "request_id": new.request_id,
+        "document_id": new.document_id,
+        "upload_id": new.upload_id,
+        "from_status": new.from_status,
+        "to_status": new.to_status,
+        "detail": dict(new.detail),
+        "idempotency_key": new.idempotency_key,
+    }
 
 
 def _settled() -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from sqlalchemy import delete, or_, select, text, update
 from ledgerlift_server.adapters.sql.ids import new_id
 from ledgerlift_server.adapters.sql.outbox import queue_removals
 from ledgerlift_server.adapters.sql.rows import session_from
-from ledgerlift_server.adapters.sql.sessions import end_session
+from ledgerlift_server.adapters.sql.sessions import end_sessions
 from ledgerlift_server.adapters.sql.tables import (
     ACTIVE,
     COMMITTING,
@@ -86,17 +86,11 @@ class SqlMaintenance:
         )
 
         def work(tx: Transaction) -> int:
-            rows = tx.all(due)
-            for row in rows:
-                end_session(
-                    tx,
-                    _s.upload_id == row["upload_id"],
-                    UploadState.EXPIRED,
-                    EventType.UPLOAD_EXPIRED,
-                    self._new_id,
-                    actor=JANITOR,
-                )
-            return len(rows)
+            found = _s.upload_id.in_([row["upload_id"] for row in tx.all(due)])
+            expired = end_sessions(
+                tx, found, UploadState.EXPIRED, EventType.UPLOAD_EXPIRED, self._new_id, actor=JANITOR
+            )
+            return len(expired)
 
         return await self._database.write("maintenance.expire_due", work)
 

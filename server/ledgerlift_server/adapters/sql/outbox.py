@@ -13,7 +13,7 @@ from ledgerlift_server.adapters.sql.types import now
 
 def queue_removals(tx: Transaction, leftovers: Iterable[tuple[str, str | None]]) -> None:
     """Queue `(object_name, multipart_id)` of each, due at once."""
-    for object_name, multipart_id in leftovers:
-        tx.run(
-            insert(removals).values(object_name=object_name, multipart_id=multipart_id, attempts=0, due_time=now())
-        )
+    tx.insert_all(
+        insert(removals).values(attempts=0, due_time=now()),
+        [{"object_name": name, "multipart_id": multipart_id} for name, multipart_id in leftovers],
+    )

@@ -93,13 +93,17 @@ def make_engine(
             **KEEPALIVE,
         },
     )
+    bound_connecting(engine, connect_timeout)
+    return engine
+
+
+def bound_connecting(engine: Engine, seconds: float) -> None:
+    """Give up on a connection that is not made in time: beside a wait callback, `connect_timeout` is not heard."""
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: object, record: object, args: tuple[Any, ...], parameters: dict[str, Any]) -> Any:
-        with _answered_within(connect_timeout):
+        with _answered_within(seconds):
             return psycopg2.connect(*args, **parameters)
-
-    return engine
 
 
 class PostgresFlavour:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, select, text, update
 
-from ledgerlift_server.adapters.sql.events import NewEvent, append_event
+from ledgerlift_server.adapters.sql.events import NewEvent, append_events
 from ledgerlift_server.adapters.sql.outbox import queue_removals
 from ledgerlift_server.adapters.sql.rows import part_values, session_from
 from ledgerlift_server.adapters.sql.tables import LIVE, parts, sessions
@@ -80,11 +80,10 @@ def add_parts(tx: Transaction, upload_id: str, last: int, added: Sequence[Stored
     numbers = [part.number for part in added]
     if numbers != list(range(last - len(added) + 1, last + 1)):
         raise ValueError(f"parts {numbers} do not follow the recorded ones up to {last - len(added)}")
-    if added:
-        tx.run(insert(parts), [part_values(upload_id, part) for part in added])
+    tx.insert_all(insert(parts), [part_values(upload_id, part) for part in added])
 
 
-def end_session(
+def end_sessions(
     tx: Transaction,
     found: ColumnElement[bool],
     state: UploadState,
@@ -95,51 +94,51 @@ def end_session(
     actor: str | None = None,
     request_id: str | None = None,
     **values: Any,
-) -> UploadSession | None:
-    """The session that `found` matches to a final state without a document, with its event and its removals.
+) -> list[UploadSession]:
+    """The sessions that `found` matches to a final state without a document, with their events and removals.
 
-    `fence` raises the epoch too. `actor` and `request_id` are the session's own unless given. None: no match.
+    `fence` raises the epoch too. `actor` and `request_id` are the session's own unless given. Three
+    statements, however many sessions.
     """
     epoch = sessions.c.epoch + 1 if fence else sessions.c.epoch
-    row = tx.first(
+    rows = tx.all(
         update(sessions)
         .where(found)
         .values(state=state.value, epoch=epoch, update_time=now(), sha_state=None, **values)
         .returning(sessions)
     )
-    if row is None:
-        return None
-    session = session_from(row)
-    write_end(tx, row, event, new_id, actor=actor, request_id=request_id)
+    append_events(tx, [_ending(row, event, actor, request_id) for row in rows], new_id)
+    ended = [session_from(row) for row in rows]
     # A fence is an epoch that nobody has held, so that nobody wrote under its name.
-    queue_removals(tx, leftovers(replace(session, epoch=session.epoch - 1) if fence else session, None))
-    return session
+    held_by = [replace(session, epoch=session.epoch - 1) if fence else session for session in ended]
+    queue_removals(tx, [leftover for session in held_by for leftover in leftovers(session, None)])
+    return ended
 
 
-def write_end(
+def end_session(
     tx: Transaction,
-    row: RowMapping,
+    found: ColumnElement[bool],
+    state: UploadState,
     event: EventType,
     new_id: Callable[[], str],
-    *,
-    actor: str | None = None,
-    request_id: str | None = None,
-) -> None:
-    """The event of a session that ended without a document."""
+    **more: Any,
+) -> UploadSession | None:
+    """`end_sessions` where `found` matches one at most; None: it matches none."""
+    ended = end_sessions(tx, found, state, event, new_id, **more)
+    return ended[0] if ended else None
+
+
+def _ending(row: RowMapping, event: EventType, actor: str | None, request_id: str | None) -> NewEvent:
     detail = {"persisted_size": str(row["persisted_size"])}
     if row["error_reason"]:
         detail |= {"reason": row["error_reason"], "message": row["error_message"]}
-    append_event(
-        tx,
-        NewEvent(
-            owner=row["owner"],
-            type=event,
-            actor=row["owner"] if actor is None else actor,
-            request_id=row["opened_by"] if request_id is None else request_id,
-            upload_id=row["upload_id"],
-            detail=detail,
-        ),
-        new_id,
+    return NewEvent(
+        owner=row["owner"],
+        type=event,
+        actor=row["owner"] if actor is None else actor,
+        request_id=row["opened_by"] if request_id is None else request_id,
+        upload_id=row["upload_id"],
+        detail=detail,
     )
 
 

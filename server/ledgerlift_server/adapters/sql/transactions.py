@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, RowMapping, Table, text
+from sqlalchemy import Connection, Executable, Insert, RowMapping, Table, text
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledgerlift_server.adapters.dependency import Dependency
-from ledgerlift_server.adapters.sql.engine import DatabaseOptions, make_engine
+from ledgerlift_server.adapters.sql.engine import DatabaseOptions, connections, make_engine
 from ledgerlift_server.adapters.sql.flavour import Failure
 from ledgerlift_server.errors import (
     DeadlineExceeded,
@@ -30,6 +30,7 @@ from ledgerlift_server.errors import (
     FieldViolation,
     InvalidRequest,
     Overloaded,
+    TryLater,
 )
 from ledgerlift_server.resilience.deadline import time_left
 
@@ -68,9 +69,14 @@ class Transaction:
         """All rows."""
         return self._connection.execute(statement).mappings().all()
 
-    def run(self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> int:
-        """Execute, once for all `rows`; how many rows were changed."""
-        return self._connection.execute(statement, rows).rowcount
+    def run(self, statement: Executable) -> int:
+        """Execute; how many rows were changed."""
+        return self._connection.execute(statement).rowcount
+
+    def insert_all(self, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert all of `rows`, none of them where there are none."""
+        if rows:
+            self._connection.execute(statement, rows)
 
     def upsert(self, table: Table) -> postgresql_dialect.Insert:
         """An INSERT that knows ON CONFLICT; both databases spell it alike."""
@@ -94,6 +100,7 @@ class Database:
         """Nothing is connected yet. `jitter` is in [0, 1). Raises ValueError for a bad URL."""
         self._options = options or DatabaseOptions()
         self._engine, self._flavour = make_engine(url, self._options)
+        self._limit = connections(url, self._options)
         self._dependency = dependency
         self._sleep = sleep
         self._jitter = jitter
@@ -117,7 +124,7 @@ class Database:
     def pool_status(self) -> dict[str, int]:
         """Connections lent out at this moment, and the most there can be."""
         pool: Any = self._engine.pool
-        return {"in_use": pool.checkedout(), "limit": pool.size() + max(0, pool._max_overflow)}
+        return {"in_use": pool.checkedout(), "limit": self._limit}
 
     def close(self) -> None:
         """Close the connections that are not lent out."""
@@ -141,7 +148,7 @@ class Database:
                 pause = ceiling * self._jitter()
                 if attempt == MAX_ATTEMPTS or pause >= time_left(self._options.statement_timeout):
                     logger.warning("transaction_kept_losing", extra={"transaction": name, "attempts": attempt})
-                    raise DependencyUnavailable("too many writers want the same rows") from lost
+                    raise Overloaded("too many writers want the same rows") from lost
             self._sleep(pause)
             ceiling = min(ceiling * 2, LONGEST_PAUSE)
         raise AssertionError("unreachable")
@@ -158,7 +165,7 @@ class Database:
         except PoolTimeout as error:
             raise Overloaded("the database has no connection free") from error
         except TimeoutError as error:
-            raise _too_slow() from error
+            raise _too_slow(Overloaded("too many writers want their turn")) from error
         except ValueError as error:
             if "NUL" in str(error):  # psycopg2 refuses it itself, before anything is sent
                 raise _refused_text() from error
@@ -181,7 +188,7 @@ class Database:
             case Failure.AGAIN:
                 return Again()
             case Failure.TIMEOUT:
-                return _too_slow()
+                return _too_slow(DependencyUnavailable("the database did not answer in its own time"))
             case Failure.REFUSED_TEXT:
                 return _refused_text()
             case Failure.UNAVAILABLE:
@@ -201,10 +208,10 @@ def _undo(connection: Connection) -> None:
         connection.invalidate()
 
 
-def _too_slow() -> Exception:
+def _too_slow(otherwise: TryLater) -> TryLater | DeadlineExceeded:
     if time_left(1.0) < DEADLINE_TOLERANCE:
         return DeadlineExceeded("the database did not answer before the deadline")
-    return DependencyUnavailable("the database did not answer in its own time")
+    return otherwise
 
 
 def _refused_text() -> InvalidRequest:

@@ -1,1 +1,1 @@
-"""Schema migrations, run by `adapters/sql/migrate.py`."""
+"""Schema migrations, run by `adapters/sql/schema.py`."""

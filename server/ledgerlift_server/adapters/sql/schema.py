@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
 from ledgerlift_server.adapters.sql.engine import normalise
+from ledgerlift_server.adapters.sql.postgresql import KEEPALIVE, bound_connecting
 from ledgerlift_server.adapters.sql.tables import metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -28,8 +29,15 @@ ADVISORY_LOCK = 0x6C65646765726C69
 """Of migrations; the letters `ledgerli`."""
 CONNECT_TIMEOUT = 5
 """Seconds for each connection made here."""
+LOCK_TIMEOUT = 10
+"""Seconds that a migration waits for a table; behind one that waits, everybody else waits too."""
 POLL_INTERVAL = 0.2
 """Seconds between two attempts at the lock."""
+
+OLDEST = {
+    "postgresql": ((13,), "the audit trail needs pg_current_xact_id(), of version 13"),
+    "sqlite": ((3, 35), "RETURNING came with version 3.35"),
+}
 
 
 class SchemaMismatch(Exception):
@@ -50,17 +58,17 @@ def migrate(
     """
     give_up_at = clock() + timeout
     with _engine(url) as engine, _alone(engine, give_up_at, sleep, clock), engine.connect() as connection:
-        _check_encoding(connection)
+        _check_server(connection)
         scripts = _scripts()
         _refuse_newer(connection, scripts)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if engine.name == "sqlite" else "BEGIN")
-        try:
-            _upgrade(connection, scripts)
-            _begin_era(connection)
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
-            raise
+        # Whatever happens before the COMMIT closes the connection, which undoes it all.
+        sqlite = engine.name == "sqlite"
+        connection.exec_driver_sql(
+            "BEGIN IMMEDIATE" if sqlite else f"BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"
+        )
+        _upgrade(connection, scripts)
+        _begin_era(connection)
+        connection.exec_driver_sql("COMMIT")
 
 
 def check_schema(url: str) -> None:
@@ -84,10 +92,12 @@ def _engine(url: str) -> Iterator[Engine]:
     if parsed.get_backend_name() == "sqlite":
         arguments: dict[str, object] = {"timeout": float(CONNECT_TIMEOUT)}
     else:
-        arguments = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "ledgerlift-migrate"}
+        arguments = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "ledgerlift-migrate", **KEEPALIVE}
     engine = create_engine(
         parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
     )
+    if engine.name == "postgresql":
+        bound_connecting(engine, CONNECT_TIMEOUT)
     try:
         yield engine
     finally:
@@ -138,8 +148,12 @@ def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
         )
 
 
-def _check_encoding(connection: Connection) -> None:
-    if connection.engine.name == "sqlite":
+def _check_server(connection: Connection) -> None:
+    version = connection.dialect.server_version_info or (0,)
+    oldest, why = OLDEST[connection.dialect.name]
+    if version < oldest:
+        raise SchemaMismatch(f"{connection.dialect.name} {'.'.join(map(str, version))} is too old: {why}")
+    if connection.dialect.name == "sqlite":
         return
     encoding = connection.scalar(text("SHOW server_encoding"))
     if encoding != "UTF8":
