@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,13 +25,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back. `before` runs when the request has been read, `cut` sends so many bytes of the body only."""
+    """What is sent back. `before` runs when the request has been read, `cut` sends so many bytes of the body only.
+
+    `slow` is how many seconds pass before the request's body is read.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     before: Callable[[], object] = lambda: None
     cut: int | None = None
+    slow: float = 0.0
     hang_up: bool = False
     """Close the connection instead of answering."""
 
@@ -63,8 +68,10 @@ class ScriptedS3:
                     super().handle_one_request()
 
             def answer(self) -> None:
+                answer = scripted._next()
+                time.sleep(answer.slow)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                answer = scripted._next(Request(self.command, self.path, dict(self.headers), body))
+                scripted.requests.append(Request(self.command, self.path, dict(self.headers), body))
                 answer.before()
                 if answer.hang_up:
                     self.close_connection = True
@@ -100,9 +107,8 @@ class ScriptedS3:
         self._thread.join()
         self._server.server_close()
 
-    def _next(self, request: Request) -> Answer:
+    def _next(self) -> Answer:
         with self._lock:
-            self.requests.append(request)
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*/)*")
@@ -67,10 +67,10 @@ class S3Options:
             raise ValueError("kms_key_id needs sse to be aws:kms")
         if self.max_connections < 1 or self.max_attempts < 1:
             raise ValueError("max_connections and max_attempts must be at least 1")
-        for timeout in fields(self):
-            seconds = getattr(self, timeout.name)
-            if isinstance(seconds, float) and not (math.isfinite(seconds) and seconds > 0):
-                raise ValueError(f"{timeout.name} must be more than 0 seconds, not {seconds}")
+        for name in ("connect_timeout", "read_timeout", "complete_timeout", "client_ttl"):
+            seconds = getattr(self, name)
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise ValueError(f"{name} must be more than 0 seconds, not {seconds}")
 
     def key(self, name: str) -> str:
         """The key of the object `name`."""

@@ -180,6 +180,16 @@ def test_what_goes_with_a_part(peer: Peer) -> None:
     assert "x-amz-checksum-crc32c" in signed[1].split(";")
 
 
+def test_a_busy_store_may_be_slow_to_read(scripted_s3: ScriptedS3) -> None:
+    """Sending waits as long as the store may take for bytes, and not as long as a connection may take."""
+    peer = Peer(scripted_s3, connect_timeout=0.2, read_timeout=30.0)
+    scripted_s3.script = [replace(STORED, slow=1.0)]
+    large = memoryview(bytes(24 * MIB))  # more than the kernel takes on its own
+    peer.multiparts.put_part(NAME, "upload", 1, large, crc32c(large))
+    peer.clients.close()
+    assert len(scripted_s3.requests) == 1
+
+
 def test_options_that_reach_the_store(scripted_s3: ScriptedS3) -> None:
     """Encryption on what makes an object and not on its parts; a signed payload where it is wanted."""
     peer = Peer(scripted_s3, sse="aws:kms", kms_key_id="a-key", sign_payload=True)
