@@ -15,7 +15,16 @@ from ledgerlift_server.resilience.bulkhead import Bulkhead
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
 
 from tests.support.object_stores import MIB, SESSION, OpenS3Store, content, put, put_part
-from tests.support.s3 import ACCESS_KEY, SECRET_KEY, MotoServer, S3Server, credentials_at, make_client, store_options
+from tests.support.s3 import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    Certificate,
+    MotoServer,
+    S3Server,
+    credentials_at,
+    make_client,
+    store_options,
+)
 from tests.support.scripted_s3 import black_hole
 
 NAME = "objects/ab/0199-aa"
@@ -134,6 +143,31 @@ async def test_a_list_of_many_parts(s3_server: S3Server, open_s3_store: OpenS3St
     assert list(await store.list_parts(NAME, upload)) == list(parts)
 
 
+async def test_https(
+    https_s3_server: S3Server,
+    certificate: Certificate,
+    open_s3_store: OpenS3Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A certificate that nobody signed is refused, at once and in words; one that is trusted is all it takes."""
+    distrusting = open_s3_store(S3Options(**credentials_at(https_s3_server.endpoint)))
+    with pytest.raises(DependencyUnavailable, match="certificate"):
+        await distrusting.start()
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate.public))
+    store = open_s3_store(https_s3_server.options())
+    assert (await store.start()).problems == ()
+    data = content(12 * MIB)
+    upload = await store.create_multipart(NAME, token=SESSION)
+    first = await put_part(store, NAME, upload, 1, data)
+    last = await put_part(store, NAME, upload, 2, b"rest")
+    await store.complete_multipart(NAME, upload, [first, last])
+    assert await store.read(NAME, 0, 13 * MIB) == data + b"rest"
+    https_s3_server.suspend()
+    with deadline_scope(Deadline.after(0.5)), pytest.raises(DeadlineExceeded):
+        await asyncio.wait_for(put(store, NAME, data), 20)
+    https_s3_server.resume()
+
+
 async def test_a_server_that_dies_and_comes_back(own_s3_server: S3Server, open_s3_store: OpenS3Store) -> None:
     """Down: said at once, and not after a timeout. Up again: the same store goes on, an upload where it was."""
     store = open_s3_store(own_s3_server.options(connect_timeout=20, read_timeout=20))
@@ -141,7 +175,7 @@ async def test_a_server_that_dies_and_comes_back(own_s3_server: S3Server, open_s
     first = await put_part(store, NAME, upload, 1, content(5 * MIB))
     own_s3_server.kill()
     began = time.monotonic()
-    with pytest.raises(DependencyUnavailable):
+    with pytest.raises(DependencyUnavailable, match="connection failed"):
         await put_part(store, NAME, upload, 2, b"rest")
     assert time.monotonic() - began < 10
     own_s3_server.start()

@@ -10,18 +10,27 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
 import pytest
 from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from ledgerlift_server.adapters.s3 import S3Options
 from moto.server import ThreadedMotoServer
 
@@ -41,12 +50,21 @@ class S3Endpoint(Protocol):
         """URL."""
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM files of a certificate that signed itself, for 127.0.0.1."""
+
+    public: Path
+    private: Path
+
+
 class S3Server:
     """One versitygw over a folder of its own, on a free port of the loopback address that it keeps."""
 
-    def __init__(self, folder: Path) -> None:
-        """Not started."""
+    def __init__(self, folder: Path, *, certificate: Certificate | None = None) -> None:
+        """Not started. With a certificate it speaks https."""
         self._data = folder / "data"
+        self._certificate = certificate
         self._log = folder / "server.log"
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +72,7 @@ class S3Server:
     @property
     def endpoint(self) -> str:
         """URL, the same after a restart."""
-        return f"http://127.0.0.1:{self._port}"
+        return self._url(self._port)
 
     @property
     def pid(self) -> int:
@@ -112,8 +130,15 @@ class S3Server:
             **more,
         }
 
+    def _url(self, port: int) -> str:
+        return f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{port}"
+
     def _started(self, port: int) -> bool:
         listen = ["--port", f"127.0.0.1:{port}", "--health", "/health", "--keep-alive"]
+        trusted: ssl.SSLContext | None = None
+        if self._certificate is not None:
+            listen += ["--cert", str(self._certificate.public), "--key", str(self._certificate.private)]
+            trusted = ssl.create_default_context(cafile=self._certificate.public)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(tool("versitygw")), *listen, "posix", str(self._data)],
@@ -127,7 +152,7 @@ class S3Server:
         while self._process.poll() is None and time.monotonic() < give_up_at:
             with (
                 suppress(OSError),
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer,
+                urllib.request.urlopen(f"{self._url(port)}/health", timeout=5, context=trusted) as answer,  # noqa: S310 -- ours
             ):
                 return bool(answer.status == 200)
             time.sleep(0.02)
@@ -220,6 +245,36 @@ def own_s3_server(tmp_path: Path) -> Iterator[S3Server]:
     yield from _running(tmp_path / "s3")
 
 
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    """One that is valid for an hour, and that nobody trusts yet."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "LedgerLift's tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = Certificate(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    files.public.write_bytes(made.public_bytes(Encoding.PEM))
+    files.private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+@pytest.fixture
+def https_s3_server(tmp_path: Path, certificate: Certificate) -> Iterator[S3Server]:
+    """versitygw behind TLS."""
+    yield from _running(tmp_path / "s3", certificate)
+
+
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[MotoServer]:
     """moto's S3."""
@@ -229,9 +284,9 @@ def moto_server() -> Iterator[MotoServer]:
     server.stop()
 
 
-def _running(folder: Path) -> Iterator[S3Server]:
+def _running(folder: Path, certificate: Certificate | None = None) -> Iterator[S3Server]:
     folder.mkdir(exist_ok=True)
-    server = S3Server(folder)
+    server = S3Server(folder, certificate=certificate)
     server.start()
     try:
         yield server

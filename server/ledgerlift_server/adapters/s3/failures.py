@@ -18,6 +18,10 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
     ReadTimeoutError,
+    SSLError,
+)
+from botocore.exceptions import (
+    ConnectionError as EndpointError,
 )
 from urllib3.exceptions import HTTPError
 
@@ -71,8 +75,8 @@ _TRANSIENT_CODES = frozenset(
         "TooManyRequests",
     }
 )
-_BROKEN = (HTTPClientError, IncompleteReadError, HTTPError)
-"""The connection ended before the answer did."""
+_BROKEN = (EndpointError, HTTPClientError, IncompleteReadError, HTTPError)
+"""There was no connection, or it ended before the answer did."""
 _STALE_CREDENTIALS = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "TokenRefreshRequired"})
 
 # Refusals that somebody has to do something about, and what.
@@ -108,7 +112,7 @@ def is_transient(error: BaseException) -> bool:
 
     Not so a timeout: it has cost the store's own patience already.
     """
-    if _timed_out(error):
+    if _timed_out(error) or isinstance(error, SSLError):
         return False
     if isinstance(error, ClientError):
         return code_of(error) in _TRANSIENT_CODES or _status(error) >= 500 or _status(error) == 429
@@ -153,6 +157,8 @@ def _sentence(error: BaseException, code: str) -> str:
         return "no connection in time"
     if _timed_out(error):
         return "no answer in time"
+    if isinstance(error, SSLError):
+        return "its certificate is not trusted, or it speaks no TLS: check S3_ENDPOINT, and AWS_CA_BUNDLE"
     if isinstance(error, _BROKEN):
         return "the connection failed"
     return code

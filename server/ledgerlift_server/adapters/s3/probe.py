@@ -104,7 +104,7 @@ class Probe:
         """Nothing is asked yet."""
         self._calls = calls
         self._options = options
-        self._name = f"probe/{uuid.uuid4().hex}"
+        self._name = f"objects/probe/{uuid.uuid4().hex}"  # where the janitor finds what a crash leaves
 
     def run(self) -> StoreReport:
         """Raises DependencyUnavailable, with what to do about it, where the bucket cannot be used at all."""
