@@ -69,7 +69,7 @@ class SqlMaintenance:
         statement = (
             select(sessions)
             .where(text(COMMITTING), _s.update_time <= as_of(-idle))
-            .order_by(_s.update_time)
+            .order_by(_s.update_time, _s.upload_id)
             .limit(limit)
         )
         rows = await self._database.read("maintenance.committing", lambda tx: tx.all(statement))

@@ -103,7 +103,7 @@ sessions = Table(
         "sessions_by_request_id", "owner", "request_id", "create_time", "upload_id", **_only("request_id IS NOT NULL")
     ),
     Index("sessions_expiring", "expire_time", **_only(ACTIVE)),
-    Index("sessions_committing", "update_time", **_only(COMMITTING)),
+    Index("sessions_committing", "update_time", "upload_id", **_only(COMMITTING)),
     Index("sessions_ended", "update_time", **_only(ENDED)),
     Index("sessions_unfinished_object", "object_name", **_only(UNFINISHED)),
 )

@@ -141,7 +141,7 @@ def upgrade() -> None:
         **_only("request_id IS NOT NULL"),
     )
     op.create_index("sessions_by_state", "sessions", ["owner", "state", "create_time", "upload_id"])
-    op.create_index("sessions_committing", "sessions", ["update_time"], **_only("state = 'COMMITTING'"))
+    op.create_index("sessions_committing", "sessions", ["update_time", "upload_id"], **_only("state = 'COMMITTING'"))
     op.create_index(
         "sessions_ended",
         "sessions",
