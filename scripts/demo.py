@@ -31,8 +31,9 @@ from rich.progress import Progress as Bars
 
 DOCUMENTS = Path(__file__).resolve().parents[1] / "demo" / "documents"
 MIB = 1024 * 1024
-SMALLEST_MIB = 96
+SMALLEST_MIB = 64
 START_SECONDS = 30
+SETTLE_SECONDS = 10
 STOP_SECONDS = 30
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The server of the demo is to use its temporary folder, whatever the environment would have it use.
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not path.is_file():
             parser.error(f"{path} is not a file")
     if options.size < SMALLEST_MIB:
-        parser.error(f"--size must be at least {SMALLEST_MIB}: up to 64 MiB a document is one call, begun anew")
+        parser.error(f"--size must be at least {SMALLEST_MIB}: half of it has to be more than a stored part of 8 MiB")
 
     for number in STOPPED_BY:
         signal.signal(number, _stop)
@@ -98,7 +99,8 @@ def demonstrate(folder: Path, files: Sequence[Path], size: int) -> None:
         large = make_large_file(folder / "large.bin", size)
         request_id = str(uuid.uuid4())
         kill_half_way(target, large, request_id, size // 2)
-        console.print("   the client is dead; it had no time to say so, or to note how far it was")
+        kept = durable_size(client, request_id)
+        console.print(f"   the client is dead; {kept // MIB} MiB are durable on the server")
 
         console.print("\n[bold]3. Another client goes on with it[/bold]")
         stored.append(resume(client, large, request_id))
@@ -132,6 +134,16 @@ def kill_half_way(target: str, path: Path, request_id: str, half: int) -> None:
         client.wait()
     if code != -signal.SIGKILL:
         raise DemoFailed(f"the client was to be killed, and ended by itself with code {code}")
+
+
+def durable_size(client: LedgerLiftClient, request_id: str) -> int:
+    """What the server keeps of an upload, once it has stored the last part that reached it whole."""
+    size = before = 0
+    give_up = time.monotonic() + SETTLE_SECONDS
+    while (not size or size != before) and time.monotonic() < give_up:
+        time.sleep(0.3)
+        before, size = size, next(client.list_uploads(request_id=request_id)).persisted_size
+    return size
 
 
 def upload_and_die(target: str, path: Path, request_id: str, half: int) -> NoReturn:
