@@ -34,6 +34,8 @@ READ_BACK_BLOCK = 8 * 1024 * 1024
 """Bytes read at a time where a digest has to be computed from the stored object."""
 
 Checkpoint = Callable[[str], None]
+"""Is told each step of a commit as it is reached: `sealed` (all bytes are durable, nothing is decided yet),
+`committing`, `before_complete` (multipart uploads only), `completed`, `published`."""
 
 
 class _PublishedElsewhere(Exception):
@@ -106,6 +108,10 @@ class Committer:
             done = await self._ledger.publish(upload_id, sha256)
         self._checkpoint("published")
         return done
+
+    def reached(self, step: str) -> None:
+        """Tell the checkpoint of a step of a commit that is taken elsewhere."""
+        self._checkpoint(step)
 
     async def close(self) -> None:
         """Wait for the running commits; their own timeout bounds the wait."""

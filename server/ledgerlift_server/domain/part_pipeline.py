@@ -5,7 +5,9 @@
 
 While part N is hashed and stored, part N + 1 is received. At most `parts_in_flight` buffers are on
 their way to the store and one is being filled: that is the stream's memory. A buffer goes back to the
-budget as soon as it is hashed and stored.
+budget as soon as it is hashed and stored; its turn is over when the ledger has it. So no more than
+`parts_in_flight` parts ever lie behind the durable prefix, however slow one of them or the database is:
+that, and the buffer being filled, is what a crash can make a client send again.
 
 A part on its way is the server's, not the call's: it has a time of its own, and what becomes of the call
 does not keep it from becoming durable.
@@ -208,7 +210,7 @@ class PartPipeline:
             self._tools.budget.give_back(buffer)
             raise
         if self._failure is not None:
-            self._free(buffer)
+            self._tools.budget.give_back(buffer)
             raise self._failure
         self._part_count += 1
         part = Part(self._part_count, buffer.filled)
@@ -232,11 +234,12 @@ class PartPipeline:
                     self._store(part, buffer), self._hash(part, buffer, before, done), return_exceptions=True
                 )
             finally:  # also when this task is cancelled, `gather` ends only after both have let go of the buffer
-                self._free(buffer)
+                self._tools.budget.give_back(buffer)
             for failed in results:
                 if failed is not None:
                     raise failed
-            await self._record.update()
+            for _ in range(await self._record.update()):
+                self._slots.release()
         except asyncio.CancelledError as cancelled:
             self._fail(cancelled)
             raise
@@ -292,11 +295,8 @@ class PartPipeline:
             self._accepted_size -= buffer.filled
             self._tools.budget.give_back(buffer)
 
-    def _free(self, buffer: PartBuffer) -> None:
-        self._tools.budget.give_back(buffer)
-        self._slots.release()
-
     def _fail(self, error: BaseException) -> None:
+        self._slots.release()  # for whoever waits to launch the next part, and is to hear of it
         if self._failure is None:
             self._failure = error
             self._on_failure(error)

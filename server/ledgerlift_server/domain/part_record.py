@@ -45,12 +45,15 @@ class PartRecord:
         """The next part in order."""
         self._unrecorded.append(part)
 
-    async def update(self) -> None:
-        """Record what has become durable behind the prefix. Raises what the ledger raises; records nothing then."""
+    async def update(self) -> int:
+        """Record what has become durable behind the prefix; how many parts that were.
+
+        Raises what the ledger raises; records nothing then.
+        """
         async with self._turn:
             ready = self._ready()
             if not ready:
-                return
+                return 0
             try:
                 await self._ledger.record_parts(
                     self._session.upload_id,
@@ -67,6 +70,7 @@ class PartRecord:
                 self.persisted_size += part.size
                 self.part_count += 1
         self._on_durable()
+        return len(ready)
 
     async def close(self) -> tuple[StoredPart, ...]:
         """Record nothing more. The stored parts that the ledger has not seen, in order."""

@@ -221,6 +221,7 @@ class SessionStream:
         if sealed.size != self._position.end:  # rule 1, once more at the last possible moment
             raise RuntimeError(f"{sealed.size} bytes were sealed, {self._position.end} were received")
         plan = self._plan(sealed, declared_digests)
+        self._tools.committer.reached("sealed")
         await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
         published = await self._tools.committer.publish(session.upload_id, session.owner)
         self._tools.pulses.nudge(session.upload_id)
