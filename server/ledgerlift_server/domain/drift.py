@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ledgerlift_server.domain.ledger_port import Maintenance
+from ledgerlift_server.domain.object_names import is_ours
 from ledgerlift_server.domain.store_port import NoSuchMultipart, NoSuchObject, ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class DriftFinder:
         old = [
             (found.name, found.multipart_id)
             for found in await self._store.list_multiparts(limit=MULTIPARTS)
-            if self._is_old(found.initiated)
+            if is_ours(found.name) and self._is_old(found.initiated)
         ]
         for first in range(0, len(old), BATCH):
             some = old[first : first + BATCH]
@@ -74,7 +75,7 @@ class DriftFinder:
         after: str | None = None
         while await still_mine():
             page = await self._store.list_objects(after=after, limit=BATCH)
-            old = [name for name, modified in page.names if self._is_old(modified)]
+            old = [name for name, modified in page.names if is_ours(name) and self._is_old(modified)]
             known = set(await self._maintenance.known_objects(old)) if old else set()
             for name in old:
                 if name not in known:

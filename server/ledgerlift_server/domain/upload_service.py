@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from ledgerlift_server.domain.document_port import DocumentRepository
 from ledgerlift_server.domain.ledger_port import Opened, UploadLedger
 from ledgerlift_server.domain.models import Caller, Document, ExistingDigest, Page
+from ledgerlift_server.domain.object_names import object_name
 from ledgerlift_server.domain.session_pulses import PulseInbox, SessionPulses
 from ledgerlift_server.domain.session_rules import check_same_request
 from ledgerlift_server.domain.upload_models import NewSession, UploadFilter, UploadSession, UploadSpec
@@ -49,7 +50,7 @@ class UploadService:
             owner=caller.subject,
             spec=spec,
             part_size=part_size_for(spec.size, self._options),
-            object_name=f"objects/{upload_id[-2:]}/{upload_id}",
+            object_name=object_name(upload_id),
             lifetime=self._options.session_lifetime,
             epoch=epoch,
         )
