@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,7 @@ class Watched:
     def __init__(self, real: Any) -> None:
         self.real = real
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.done: Counter[str] = Counter()
         self.before: dict[str, Hook] = {}
         self.after: dict[str, Hook] = {}
 
@@ -173,6 +175,7 @@ class Watched:
             if method in self.before:
                 await self.before[method](*args)
             result = await real(*args, **more)
+            self.done[method] += 1
             if method in self.after:
                 await self.after[method](*args)
             return result
@@ -275,17 +278,19 @@ class UploadRig:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if kind is None:  # parts that were left on their way, commits that nobody waited for
-            for replica in self._replicas:
-                await replica.committer.close()
-            await asyncio.gather(*others, return_exceptions=True)
+        # Parts that were left on their way, commits that nobody waited for: they end by themselves.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        stuck = (await asyncio.wait(left, timeout=5.0))[1] if left else set()
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
         self.store.close()
         self._compute.close()
         self._store_bulkhead.close()
         self.database.close()
         self._database_bulkhead.close()
         if kind is None:
+            assert not stuck, stuck
             assert [replica.budget.used for replica in self._replicas] == [0] * len(self._replicas), "memory was lost"
 
     def replica(
@@ -371,6 +376,13 @@ class UploadRig:
         page = await self.ledger.list(owner, UploadFilter(), page_size=10, page_token="")
         (found,) = page.items
         return found
+
+    async def durable(self, size: int) -> UploadSession:
+        """The only session, once exactly so many bytes of it are durable."""
+        while (session := await self.session()).persisted_size < size:  # noqa: ASYNC110 - a poll of the database
+            await asyncio.sleep(0.005)
+        assert session.persisted_size == size
+        return session
 
     async def objects(self) -> set[str]:
         """Names of all visible objects."""

@@ -9,6 +9,7 @@ ACTIVE ──finish_write, CAS──> COMMITTING ──publish──> COMMITTED
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ledgerlift_server import errors
 from ledgerlift_server.domain.upload_models import UploadSession, UploadSpec, UploadState
@@ -64,8 +65,7 @@ def recorded_failure(session: UploadSession) -> errors.LedgerLiftError:
 def check_same_request(session: UploadSession, spec: UploadSpec) -> None:
     """Raise RequestIdReused unless `spec` describes the same upload as `session.spec`.
 
-    Compared are filename, content type, key, metadata and policy; size and digest only where both sides know
-    them: the caller may learn them later, the session knows them once all bytes have arrived, declared or not.
+    Compared are filename, content type, key, metadata and policy, and what `check_same_bytes` compares.
     """
     mine, theirs = session.spec, spec
     differing = [
@@ -75,12 +75,32 @@ def check_same_request(session: UploadSession, spec: UploadSpec) -> None:
     ]
     if dict(mine.metadata) != dict(theirs.metadata):
         differing.append("metadata")
-    size = mine.size if mine.size is not None else session.final_size
-    if None not in (size, theirs.size) and size != theirs.size:
-        differing.append("size")
-    sha256 = mine.sha256 or session.final_sha256
-    if None not in (sha256, theirs.sha256) and sha256 != theirs.sha256:
-        differing.append("sha256")
+    _refuse_if(differing + _other_bytes(session, spec), session, spec)
+
+
+def check_same_bytes(session: UploadSession, spec: UploadSpec) -> None:
+    """Raise RequestIdReused where `spec` declares another size or digest than the session has.
+
+    The caller may learn them later, so they count only where both sides know them; the session knows them
+    once all bytes have arrived, declared or not.
+    """
+    _refuse_if(_other_bytes(session, spec), session, spec)
+
+
+def with_declared(session: UploadSession, spec: UploadSpec) -> UploadSession:
+    """The session for a stream that was opened by `spec`: what only the later call declares has to hold, too."""
+    size = spec.size if session.spec.size is None else session.spec.size
+    return replace(session, spec=replace(session.spec, size=size, sha256=session.spec.sha256 or spec.sha256))
+
+
+def _other_bytes(session: UploadSession, spec: UploadSpec) -> list[str]:
+    size = session.final_size if session.spec.size is None else session.spec.size
+    sha256 = session.spec.sha256 or session.final_sha256
+    known = {"size": (size, spec.size), "sha256": (sha256, spec.sha256)}
+    return [name for name, pair in known.items() if None not in pair and pair[0] != pair[1]]
+
+
+def _refuse_if(differing: list[str], session: UploadSession, spec: UploadSpec) -> None:
     if differing:
         raise errors.RequestIdReused(
             f"request_id {spec.request_id!r} was used for another upload; differing: {', '.join(differing)}",

@@ -17,7 +17,7 @@ from ledgerlift_server import errors
 from ledgerlift_server.domain.answer_time import AnswerTime
 from ledgerlift_server.domain.models import Caller, Document
 from ledgerlift_server.domain.session_pulses import PulseInbox
-from ledgerlift_server.domain.session_rules import refusal
+from ledgerlift_server.domain.session_rules import check_same_bytes, refusal, with_declared
 from ledgerlift_server.domain.upload_message import MessageSource, UploadMessage
 from ledgerlift_server.domain.upload_models import UploadSession, UploadSpec, UploadState
 from ledgerlift_server.domain.upload_service import UploadService
@@ -69,7 +69,7 @@ class UploadEntry:
         if session.state is UploadState.ACTIVE:
             outcome = await self._stream(session, first, source, answer)
         if outcome is None:
-            outcome = await self._result(caller, session, source, answer)
+            outcome = await self._result(caller, session, first, source, answer)
         if isinstance(outcome, Stopped) and not accept_partial:
             raise _refusal_of(outcome)
         return outcome
@@ -109,6 +109,8 @@ class UploadEntry:
             if opened.created:
                 return opened.session
             session = await self._tools.ledger.take(caller.subject, opened.session.upload_id)
+            check_same_bytes(session, first.target)  # once more: it may have been committed since
+            session = with_declared(session, first.target)
         else:
             found = Violations()
             found.uuid("upload_id", first.target)
@@ -136,13 +138,18 @@ class UploadEntry:
             if attached:
                 return None
             raise
-        except (errors.UploadCommitting, errors.UploadAlreadyCommitted):
-            return None
+        except (errors.UploadCommitting, errors.UploadAlreadyCommitted, errors.UploadFailed):
+            return None  # what became of it stands in the ledger
         finally:
             self._streams.discard(stream)
 
     async def _result(
-        self, caller: Caller, session: UploadSession, source: MessageSource, answer: AnswerTime
+        self,
+        caller: Caller,
+        session: UploadSession,
+        first: UploadMessage,
+        source: MessageSource,
+        answer: AnswerTime,
     ) -> Committed:
         """Discard what still arrives, and wait for the session's end until the deadline, or until a drain."""
         upload_id = session.upload_id
@@ -156,6 +163,8 @@ class UploadEntry:
             ended.cancel()
         now, document = await self._tools.ledger.get_with_document(caller.subject, upload_id)
         if now.state is UploadState.COMMITTED:
+            if isinstance(first.target, UploadSpec):
+                check_same_bytes(now, first.target)
             return _replay(now, document)
         facts = {"upload_id": upload_id, "persisted_size": str(now.persisted_size)}
         if self._drained.done() and not now.state.final:

@@ -1,0 +1,311 @@
+"""`domain/commit.py`: once COMMITTING, only forward, whoever leaves, crashes or is faster."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from crc32c import crc32c
+from ledgerlift_server import errors
+from ledgerlift_server.domain.upload_models import UploadSession, UploadState
+from ledgerlift_server.domain.upload_stream import Committed, Stopped
+
+from tests.support.databases import run_sql
+from tests.support.domain_objects import OWNER, caller, spec
+from tests.support.loop_clock import reports_of, turns, until
+from tests.support.upload_rig import (
+    PART,
+    Gate,
+    Replica,
+    Script,
+    UploadRig,
+    content,
+    failing,
+    message,
+    stream,
+)
+
+STEPS = ("committing", "before_complete", "completed", "published")
+SIZES = (100, 3 * PART + 5)
+
+
+def crashing(at: str) -> Any:
+    """A checkpoint that ends the process at a step."""
+
+    def checkpoint(step: str) -> None:
+        if step == at:
+            raise asyncio.CancelledError(f"crashed at {at}")
+
+    return checkpoint
+
+
+async def committed(running: Any) -> Committed:
+    """The outcome of a call, which has to be a document."""
+    outcome = await running
+    assert isinstance(outcome, Committed)
+    return outcome
+
+
+async def left_committing(rig: UploadRig, data: bytes, **declared: Any) -> UploadSession:
+    """A session that a server left right after BEGIN COMMIT."""
+    replica = rig.replica(checkpoint=crashing("committing"))
+    with pytest.raises(asyncio.CancelledError):
+        await replica.run(*stream(data, to=spec(**declared)))
+    session = await rig.session()
+    assert session.state is UploadState.COMMITTING
+    return session
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_commit_that_was_broken_off_anywhere_is_rolled_forward(rig: UploadRig, step: str, size: int) -> None:
+    """By the janitor of another server: one document, whole; what was done already is not done twice."""
+    data = content(size)
+    broken = rig.replica(checkpoint=crashing(step))
+    outcome = await asyncio.gather(broken.run(*stream(data, to=spec(request_id="r"))), return_exceptions=True)
+    if step == "before_complete" and size < PART:
+        assert isinstance(outcome[0], Committed), "a single object has nothing to complete"
+    else:
+        assert isinstance(outcome[0], asyncio.CancelledError)
+    other = rig.replica()
+    await other.janitor.run_once()
+    (document,) = await rig.all_documents()
+    await rig.check_whole(document, data)
+    session = await rig.session()
+    assert (session.state, session.document_id) == (UploadState.COMMITTED, document.document_id)
+    assert await rig.objects() == {document.object_name}
+    again = await committed(other.run(message(to=spec(request_id="r"))))
+    assert again.document == document
+
+
+@pytest.mark.parametrize(
+    ("size", "method"),
+    [
+        (100, "put"),
+        (100, "begin_commit"),
+        (100, "publish"),
+        (3 * PART + 5, "complete_multipart"),
+        (3 * PART + 5, "begin_commit"),
+        (3 * PART + 5, "publish"),
+    ],
+)
+async def test_a_client_that_leaves_cannot_cancel_half_of_a_commit(
+    rig: UploadRig, replica: Replica, size: int, method: str
+) -> None:
+    """From `finish_write` on it is the server's own."""
+    watched = replica.ledger if method in ("begin_commit", "publish") else replica.store
+    gate = watched.before[method] = Gate()
+    data = content(size)
+    running = asyncio.create_task(replica.run(*stream(data, to=spec())))
+    await until(lambda: gate.arrived == 1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    gate.open()
+    await replica.committer.close()
+    (document,) = await rig.all_documents()
+    await rig.check_whole(document, data)
+
+
+async def test_a_part_in_flight_at_the_end_belongs_to_the_commit(rig: UploadRig, replica: Replica) -> None:
+    """The end was read while parts were on their way; the client left: still one whole document."""
+    gate = replica.store.before["put_part"] = Gate()
+    data = content(3 * PART)
+    running = asyncio.create_task(replica.run(source=Script(*stream(data, to=spec()))))
+    await until(lambda: gate.arrived == 3)
+    await turns(20)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    gate.open()
+    await replica.committer.close()
+    (document,) = await rig.all_documents()
+    await rig.check_whole(document, data)
+
+
+def test_a_commit_that_fails_after_its_client_left_disturbs_nobody(
+    sqlite_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It is in the log; the loop does not report it as an exception that nobody looked at."""
+
+    async def scenario() -> None:
+        async with UploadRig(sqlite_url, tmp_path_factory.mktemp("objects")) as rig:
+            replica = rig.replica()
+            gate = Gate()
+
+            async def hook(*_: Any) -> None:
+                await gate()
+                raise errors.DependencyUnavailable("too late")
+
+            replica.store.before["put"] = hook
+            running = asyncio.create_task(replica.run(*stream(content(9), to=spec())))
+            await until(lambda: gate.arrived == 1)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            gate.open()
+            await replica.committer.close()
+
+    assert reports_of(scenario) == []
+
+
+async def test_a_janitor_joins_a_commit_of_its_own_process(rig: UploadRig, replica: Replica) -> None:
+    """The same commit is not driven twice at once."""
+    gate = replica.ledger.before["publish"] = Gate()
+    running = asyncio.create_task(replica.run(*stream(content(3 * PART), to=spec())))
+    await until(lambda: gate.arrived == 1)
+    driving = asyncio.create_task(replica.janitor.run_once(drift=False))
+    await asyncio.sleep(0.02)
+    gate.open()
+    report = await driving
+    assert report is not None
+    assert report.commits_driven == 1
+    await committed(running)
+    assert gate.arrived == 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_two_servers_may_drive_one_commit_at_once(rig: UploadRig, size: int) -> None:
+    """Both end with the one document."""
+    data = content(size)
+    session = await left_committing(rig, data)
+    outcomes = await asyncio.gather(*(rig.replica().committer.drive(session) for _ in range(3)))
+    assert len({outcome.document.document_id for outcome in outcomes}) == 1
+    await rig.check_whole(outcomes[0].document, data)
+
+
+async def test_a_completed_upload_whose_answer_was_lost_is_recognised(rig: UploadRig, replica: Replica) -> None:
+    """NoSuchUpload, but the object is there, of the right size and token."""
+    replica.store.after["complete_multipart"] = failing(errors.DependencyUnavailable("connection lost"), times=1)
+    data = content(3 * PART)
+    with pytest.raises(errors.DependencyUnavailable):
+        await replica.run(*stream(data, to=spec()))
+    assert (await rig.session()).state is UploadState.COMMITTING
+    published = await replica.committer.drive(await rig.session())
+    await rig.check_whole(published.document, data)
+
+
+async def test_parts_that_vanished_during_the_commit_are_never_published(rig: UploadRig, replica: Replica) -> None:
+    """Neither parts nor object: the session is FAILED, loudly."""
+    session = await left_committing(rig, content(3 * PART))
+    assert session.multipart_id is not None
+    await rig.store.abort_multipart(session.object_name, session.multipart_id)
+    with pytest.raises(errors.StoredObjectCorrupt, match="gone"):
+        await replica.committer.drive(session)
+    assert await rig.all_documents() == ()
+    assert (await rig.session()).state is UploadState.FAILED
+
+
+@pytest.mark.parametrize("other", ["size", "token"])
+async def test_an_object_of_another_upload_is_not_taken_for_this_one(
+    rig: UploadRig, replica: Replica, other: str
+) -> None:
+    """Size and token have to be right before a vanished upload counts as completed."""
+    data = content(3 * PART)
+    session = await left_committing(rig, data)
+    assert session.multipart_id is not None
+    await rig.store.abort_multipart(session.object_name, session.multipart_id)
+    body = data if other == "token" else data[:-1]
+    token = session.upload_id if other == "size" else "another"
+    await rig.store.put(session.object_name, memoryview(body), crc32c=crc32c(body), token=token)
+    with pytest.raises(errors.StoredObjectCorrupt):
+        await replica.committer.drive(session)
+
+
+async def test_a_part_replaced_by_the_same_bytes_does_no_harm(
+    rig: UploadRig, replica: Replica, sqlite_url: str
+) -> None:
+    """A late write of a fenced holder gave it another ETag: completed with the listed one."""
+    data = content(3 * PART + 5)
+    session = await left_committing(rig, data)
+    run_sql(sqlite_url, "UPDATE parts SET etag = 'what the ledger knows' WHERE number = 2")
+    published = await replica.committer.drive(session)
+    assert replica.store.count("complete_multipart") == 2
+    await rig.check_whole(published.document, data)
+
+
+@pytest.mark.parametrize("replaced", [b"\0" * PART, b"\0" * (PART - 1)])
+async def test_a_part_replaced_by_other_bytes_is_never_published(
+    rig: UploadRig, replica: Replica, replaced: bytes
+) -> None:
+    """The ledger's checksum and size decide."""
+    session = await left_committing(rig, content(3 * PART))
+    assert session.multipart_id is not None
+    await rig.store.put_part(
+        session.object_name, session.multipart_id, 2, memoryview(replaced), crc32c=crc32c(replaced)
+    )
+    with pytest.raises(errors.StoredObjectCorrupt, match="part 2 was replaced"):
+        await replica.committer.drive(session)
+    assert await rig.all_documents() == ()
+    assert (await rig.session()).state is UploadState.FAILED
+    await replica.janitor.run_once()
+    assert await rig.objects() == set()
+    assert list(await rig.store.list_multiparts(limit=10)) == []
+
+
+async def test_a_commit_that_another_server_finished_as_a_duplicate_is_no_corruption(rig: UploadRig) -> None:
+    """The other drives the same commit to its end, finds a duplicate, and its janitor removes the object."""
+    data = content(3 * PART)
+    first = await committed(rig.replica().run(*stream(data, to=spec())))
+    slow, fast = rig.replica(), rig.replica()
+    gate = slow.store.before["complete_multipart"] = Gate()
+    running = asyncio.create_task(slow.run(*stream(data, to=spec(filename="again.bin"))))
+    await until(lambda: gate.arrived == 1)
+    await fast.janitor.run_once()
+    assert await rig.objects() == {first.document.object_name}
+    gate.open()
+    again = await committed(running)
+    assert again.duplicate
+    assert again.document == first.document
+
+
+async def test_the_same_for_a_small_document_that_is_read_back(rig: UploadRig, sqlite_url: str) -> None:
+    """Its object is gone when it is to be hashed."""
+    data = content(100)
+    first = await committed(rig.replica().run(*stream(data, to=spec())))
+    broken = rig.replica(checkpoint=crashing("committing"))
+    with pytest.raises(asyncio.CancelledError):
+        await broken.run(*stream(data, to=spec(filename="again.bin"), size=50))
+    run_sql(sqlite_url, "UPDATE sessions SET final_sha256 = NULL WHERE state = 'COMMITTING'")
+    slow, fast = rig.replica(), rig.replica()
+    gate = slow.store.before["read"] = Gate()
+    (session,) = await rig.maintenance.committing(idle=0.0, limit=10)
+    driving = slow.committer.drive(session)
+    await until(lambda: gate.arrived == 1)
+    await fast.janitor.run_once()
+    gate.open()
+    published = await driving
+    assert published.document == first.document
+
+
+async def test_an_object_that_ends_too_early_is_never_published(
+    rig: UploadRig, replica: Replica, sqlite_url: str
+) -> None:
+    """Read back, and shorter than what was acknowledged."""
+    session = await left_committing(rig, content(100))
+    run_sql(sqlite_url, "UPDATE sessions SET final_sha256 = NULL, final_size = 200")
+    with pytest.raises(errors.StoredObjectCorrupt, match="ends after 100 bytes"):
+        await replica.committer.drive(await rig.ledger.get(OWNER, session.upload_id))
+
+
+async def test_a_session_that_is_not_committing_is_not_driven(rig: UploadRig, replica: Replica) -> None:
+    """It is told what it is instead."""
+    left = await replica.run(*stream(content(5), to=spec(), finish=False))
+    assert isinstance(left, Stopped)
+    with pytest.raises(errors.UploadSuperseded):
+        await replica.committer.drive(left.session)
+    await replica.uploads.cancel(caller(), left.session.upload_id)
+    with pytest.raises(errors.UploadCancelled):
+        await replica.committer.drive(left.session)
+
+
+async def test_closing_waits_for_every_commit(rig: UploadRig, replica: Replica) -> None:
+    """Also for one whose session a newer stream has taken over."""
+    gate = replica.store.before["put"] = Gate(lambda name, *_: name.endswith(".1"))
+    older = asyncio.create_task(replica.run(*stream(content(5), to=spec(request_id="r"))))
+    await until(lambda: gate.arrived == 1)
+    newer = await committed(replica.run(*stream(content(5), to=spec(request_id="r"))))
+    closing = asyncio.create_task(replica.committer.close())
+    await turns()
+    assert not closing.done()
+    gate.open()
+    await closing
+    assert (await committed(older)).document == newer.document
