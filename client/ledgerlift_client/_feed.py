@@ -15,6 +15,8 @@ class Feed:
     """A bounded queue that is an iterator on grpc's side. `capacity` messages wait at most."""
 
     def __init__(self, capacity: int) -> None:
+        self.taken = 0
+        """Messages that grpc has asked for. Those that still waited when the call was over were never sent."""
         self._capacity = capacity
         self._messages: deque[bytes] = deque()
         self._ended = False
@@ -55,5 +57,6 @@ class Feed:
             if self._stopped or not self._messages:
                 raise StopIteration
             message = self._messages.popleft()
+            self.taken += 1
             self._changed.notify_all()
             return message

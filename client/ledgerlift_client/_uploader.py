@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import grpc
@@ -127,8 +127,9 @@ class Uploader:
         limit = min(UPLOAD.default_timeout, self._calls.options.segment_timeout)
         call = self._calls.upload(UPLOAD, feed, timeout=self._timeout(limit), request_id=self._header)
         call.add_done_callback(feed.stop)
+        start, ends = position, list[int]()
         try:
-            position = self._put(feed, first, messages, position)
+            position = self._put(feed, first, messages, position, ends)
             feed.end()
             try:
                 response = call.result()
@@ -142,14 +143,26 @@ class Uploader:
             raise
         finally:
             feed.stop()
+            self._sent(start, ends[: feed.taken])
         self._course.answered(_convert.answer(response), position=position, upload_id=_upload_id(call))
         self._report_durable()
 
-    def _put(self, feed: Feed, first: tuple[int, bytes], rest: Iterator[tuple[int, bytes]], position: int) -> int:
-        """Hand messages over until there are none or the call is over. Where in the source that was."""
+    def _put(
+        self,
+        feed: Feed,
+        first: tuple[int, bytes],
+        rest: Iterator[tuple[int, bytes]],
+        position: int,
+        ends: list[int],
+    ) -> int:
+        """Hand messages over until there are none or the call is over. Where in the source that was.
+
+        Where each of them ends is added to `ends`.
+        """
         end, message = first
         while feed.put(message):
-            self._moved(position, end)
+            self._moved(end)
+            ends.append(end)
             position = end
             following = next(rest, None)
             if following is None:
@@ -203,9 +216,13 @@ class Uploader:
             position += len(data)
             self._source.settle(position)
 
-    def _moved(self, start: int, end: int) -> None:
+    def _sent(self, start: int, ends: Sequence[int]) -> None:
+        """Messages that grpc took, from `start` on; of the others nothing has left this process."""
+        end = ends[-1] if ends else start
         self._resent += max(0, min(end, self._sent_up_to) - start)
         self._sent_up_to = max(self._sent_up_to, end)
+
+    def _moved(self, end: int) -> None:
         self._meter.moved(end)
         self._report()
 

@@ -61,6 +61,17 @@ def test_the_end_of_a_call_lets_a_waiting_reader_go() -> None:
     assert results == [[]]
 
 
+def test_what_was_never_asked_for_was_never_taken() -> None:
+    """Messages that still wait when the call is over do not count as sent."""
+    feed = Feed(3)
+    for message in (b"1", b"2", b"3"):
+        assert feed.put(message)
+    assert next(feed) == b"1"
+    feed.stop()
+    assert list(feed) == []
+    assert feed.taken == 1
+
+
 def test_a_file_is_in_place_only_when_it_is_committed(tmp_path: Path) -> None:
     """Until then the old one stays, and nothing is left when it is abandoned."""
     path = tmp_path / "a"
