@@ -67,21 +67,11 @@ class Plan:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def plan(random: Random, way: str, part_size: int) -> Plan:
-    """A document of up to three parts, left anywhere: one in four after its last byte."""
-    size = random.choice([random.randint(100, part_size - 1), random.randint(part_size, 3 * part_size), part_size])
-    return Plan(
-        way=way,
-        request_id=f"left-{random.getrandbits(64):016x}",
-        seed=random.getrandbits(32),
-        size=size,
-        declared=random.random() < 0.5,
-        accept_partial=random.random() < 0.5,
-        message_size=random.choice([part_size // 16, part_size // 3 + 1, part_size // 64 * 5]),
-        sent=size if random.random() < 0.25 else random.randint(0, size),
-        pause=random.choice([0.0, 0.001, 0.01, 0.05]) * random.random(),
-        timeout=0.01 * 40 ** random.random() if way == DEADLINE else PATIENCE,
-    )
+def plans(random: Random, trials: int, part_size: int) -> list[Plan]:
+    """So many for each way, in any order."""
+    made = [_plan(random, way, part_size) for way in WAYS for _ in range(trials)]
+    random.shuffle(made)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +127,20 @@ def _end(plan: Plan, call: Any, channel: grpc.Channel, over: threading.Event) ->
             channel.close()
         case "SIGKILL":
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _plan(random: Random, way: str, part_size: int) -> Plan:
+    """A document of up to three parts, left anywhere: one in four after its last byte."""
+    size = random.choice([random.randint(100, part_size - 1), random.randint(part_size, 3 * part_size), part_size])
+    return Plan(
+        way=way,
+        request_id=f"left-{random.getrandbits(64):016x}",
+        seed=random.getrandbits(32),
+        size=size,
+        declared=random.random() < 0.5,
+        accept_partial=random.random() < 0.5,
+        message_size=random.choice([part_size // 16, part_size // 3 + 1, part_size // 64 * 5]),
+        sent=size if random.random() < 0.25 else random.randint(0, size),
+        pause=random.choice([0.0, 0.001, 0.01, 0.05]) * random.random(),
+        timeout=0.01 * 40 ** random.random() if way == DEADLINE else PATIENCE,
+    )
