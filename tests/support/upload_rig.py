@@ -27,8 +27,9 @@ from ledgerlift_server.adapters.sql.ids import new_id
 from ledgerlift_server.domain.commit import Committer
 from ledgerlift_server.domain.drift import DriftFinder
 from ledgerlift_server.domain.janitor import Janitor, JanitorOptions
-from ledgerlift_server.domain.ledger_port import UploadLedger
+from ledgerlift_server.domain.ledger_port import Maintenance, UploadLedger
 from ledgerlift_server.domain.models import Caller, Document, DocumentFilter
+from ledgerlift_server.domain.object_names import object_name
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
 from ledgerlift_server.domain.part_pipeline import PipelineTools
 from ledgerlift_server.domain.session_pulses import SessionPulses
@@ -96,6 +97,11 @@ def stream(
     messages[0] = replace(messages[0], target=to, offset=offset)
     messages[-1] = replace(messages[-1], finish=finish)
     return messages
+
+
+def orphan_name(number: int) -> str:
+    """A name of an object that this service could have made."""
+    return object_name(f"01900000-0000-7000-8000-{number:012x}")
 
 
 class Script:
@@ -233,6 +239,7 @@ class Replica:
 
     ledger: Watched
     store: Watched
+    maintenance: Watched
     budget: CountedBudget
     committer: Committer
     pulses: SessionPulses
@@ -303,7 +310,8 @@ class UploadRig:
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> Replica:
         """One more server over the same stores."""
-        ledger, store = Watched(self.ledger), Watched(self.store)
+        ledger, store, maintenance = Watched(self.ledger), Watched(self.store), Watched(self.maintenance)
+        maintenance_port = cast(Maintenance, maintenance)
         ledger_port, store_port = cast(UploadLedger, ledger), cast(ObjectStore, store)
         chosen = hashers or load_hashers()
         pulses = SessionPulses(ledger_port, interval=options.result_poll)
@@ -343,16 +351,17 @@ class UploadRig:
         made = Replica(
             ledger,
             store,
+            maintenance,
             budget,
             committer,
             pulses,
             uploads,
             UploadEntry(uploads, tools),
             Janitor(
-                self.maintenance,
+                maintenance_port,
                 store_port,
                 committer,
-                DriftFinder(self.maintenance, store_port, orphan_age=orphan_age),
+                DriftFinder(maintenance_port, store_port, orphan_age=orphan_age),
                 janitor or JanitorOptions(commit_idle=0.0),
                 holder=f"replica-{len(self._replicas)}",
                 clock=self.clock,
@@ -361,6 +370,18 @@ class UploadRig:
         )
         self._replicas.append(made)
         return made
+
+    async def put_orphan(self, number: int) -> str:
+        """An object that this service could have made, and that nothing knows of; its name."""
+        name = orphan_name(number)
+        await self.store.put(name, memoryview(b"x"), crc32c=crc_of(b"x"), token="of nobody")  # noqa: S106 - no secret
+        return name
+
+    async def begin_orphan(self, number: int) -> str:
+        """The same of a multipart upload."""
+        name = orphan_name(number)
+        await self.store.create_multipart(name, token="of nobody")  # noqa: S106 - no secret
+        return name
 
     async def bytes_of(self, document: Document) -> bytes:
         """What is stored of a document."""
