@@ -18,11 +18,11 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from ledgerlift_client import Document, LedgerLiftClient, LedgerLiftError, Progress, UploadResult
 from rich.console import Console
@@ -126,12 +126,8 @@ def upload(client: LedgerLiftClient, path: Path) -> Stored:
 def kill_half_way(target: str, path: Path, request_id: str, half: int) -> None:
     """Upload by a process of its own that dies without a word once it has handed over `half` bytes."""
     arguments = ["--target", target, "--request-id", request_id, "--die-at", str(half), str(path)]
-    client = subprocess.Popen([sys.executable, __file__, *arguments])
-    try:
+    with started([sys.executable, __file__, *arguments]) as client:
         code = client.wait()
-    finally:
-        client.kill()
-        client.wait()
     if code != -signal.SIGKILL:
         raise DemoFailed(f"the client was to be killed, and ended by itself with code {code}")
 
@@ -244,29 +240,62 @@ def running_server(folder: Path) -> Iterator[str]:
     log = folder / "server.log"
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"GRPC_ADDRESS": "127.0.0.1:0", "DATA_DIR": str(folder / "data"), "LOG_FORMAT": "json"}
-    with log.open("wb") as output:
-        # In a session of its own: Ctrl-C reaches this process, which then stops the server in good order.
-        server = subprocess.Popen(
-            [sys.executable, "-m", "ledgerlift_server", "serve"],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield _address(server, log)
-    finally:
-        # From here on a second Ctrl-C must not leave anything behind.
-        for number in STOPPED_BY:
-            signal.signal(number, signal.SIG_IGN)
-        server.terminate()
+    command = [sys.executable, "-m", "ledgerlift_server", "serve"]
+    with log.open("wb") as output, started(command, env=environment, cwd=folder, output=output) as server:
         try:
-            server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            yield _address(server, log)
+        finally:
+            # From here on a second Ctrl-C must not leave anything behind.
+            for number in STOPPED_BY:
+                signal.signal(number, signal.SIG_IGN)
+            server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # then it is killed
+                server.wait(STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    output: IO[bytes] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is gone when this ends. With `output` it has no terminal, and Ctrl-C does not reach it."""
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        with stops_held_back():
+            running.append(
+                subprocess.Popen(
+                    command,
+                    env=env,
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output and subprocess.STDOUT,
+                    start_new_session=output is not None,
+                )
+            )
+        yield running[0]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def stops_held_back() -> Iterator[None]:
+    """A stop that comes meanwhile counts afterwards: a process that was just being started would be lost."""
+    late: list[int] = []
+    for number in STOPPED_BY:
+        signal.signal(number, lambda number, _: late.append(number))
+    try:
+        yield
+    finally:
+        for number in STOPPED_BY:
+            signal.signal(number, _stop)
+    if late:
+        raise KeyboardInterrupt
 
 
 def _address(server: subprocess.Popen[bytes], log: Path) -> str:
