@@ -225,9 +225,7 @@ class RequestIdReused(Conflict):
 class TryLater(LedgerLiftError):
     """Nothing is wrong with the request; it may succeed after `retry_after` seconds."""
 
-    def __init__(
-        self, message: str, *, retry_after: float = 1.0, metadata: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float = 1.0, metadata: Mapping[str, str] | None = None) -> None:
         super().__init__(message, metadata=metadata, retry_after=retry_after)
 
 
