@@ -24,6 +24,7 @@ from ledgerlift_server.errors import (
     ChecksumMismatch,
     DependencyUnavailable,
     LedgerLiftError,
+    Overloaded,
     StoredObjectCorrupt,
 )
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 READ_BACK_BLOCK = 8 * 1024 * 1024
 """Bytes read at a time where a digest has to be computed from the stored object."""
+
+AGAIN_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds after which a commit that the store or the database has delayed is driven again, each in turn. Callers wait
+for it: left to the janitor, half a second without a store cost them a minute and a half (measured)."""
 
 Checkpoint = Callable[[str], None]
 """Is told each step of a commit as it is reached: `sealed` (all bytes are durable, nothing is decided yet),
@@ -75,6 +80,9 @@ class Committer:
         self._checkpoint = checkpoint
         self._driving: dict[str, asyncio.Task[Published]] = {}
         self._running: set[asyncio.Task[Published]] = set()
+        self._delays: dict[str, int] = {}
+        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._closing = False
 
     def own(self, upload_id: str, work: Coroutine[Any, Any, Published]) -> asyncio.Task[Published]:
         """Run `work`, which ends in a commit, as the server's own: whoever waits for it does not cancel it."""
@@ -91,8 +99,31 @@ class Committer:
             return running
         return self.own(session.upload_id, self.publish(session.upload_id, session.owner))
 
+    def drive_later(self, upload_id: str, owner: str) -> None:
+        """Drive a commit that may have begun, and was delayed, after a pause. After the last, the janitor does it."""
+        if upload_id in self._later:
+            return
+        delays = self._delays.pop(upload_id, 0)
+        if self._closing or delays == len(AGAIN_AFTER):
+            return
+        self._delays[upload_id] = delays + 1
+        loop = asyncio.get_running_loop()
+        self._later[upload_id] = loop.call_later(AGAIN_AFTER[delays], self._drive_again, upload_id, owner)
+
     async def publish(self, upload_id: str, owner: str) -> Published:
-        """The steps after COMMITTING. To be run under `own`."""
+        """The steps after COMMITTING. To be run under `own`. What delays them is raised, and they are tried again."""
+        try:
+            done = await self._publish(upload_id, owner)
+        except (DependencyUnavailable, Overloaded):
+            self.drive_later(upload_id, owner)
+            raise
+        except BaseException:
+            self._delays.pop(upload_id, None)
+            raise
+        self._delays.pop(upload_id, None)
+        return done
+
+    async def _publish(self, upload_id: str, owner: str) -> Published:
         self._checkpoint("committing")
         session = await self._ledger.get(owner, upload_id)
         if session.state is UploadState.COMMITTING:
@@ -114,9 +145,21 @@ class Committer:
         self._checkpoint(step)
 
     async def close(self) -> None:
-        """Wait for the running commits; their own timeout bounds the wait."""
+        """Wait for the running commits; their own timeout bounds the wait. What was to be tried again is left."""
+        self._closing = True
+        for timer in self._later.values():
+            timer.cancel()
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Return when no commit is running."""
         while self._running:
             await asyncio.wait(self._running)
+
+    def _drive_again(self, upload_id: str, owner: str) -> None:
+        del self._later[upload_id]
+        if upload_id not in self._driving:
+            self.own(upload_id, self.publish(upload_id, owner))
 
     def _time_limit(self) -> AbstractContextManager[Deadline]:
         return deadline_scope(Deadline.after(self._timeout), detached=True)

@@ -222,7 +222,11 @@ class SessionStream:
             raise RuntimeError(f"{sealed.size} bytes were sealed, {self._position.end} were received")
         plan = self._plan(sealed, declared_digests)
         self._tools.committer.reached("sealed")
-        await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
+        try:
+            await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
+        except errors.DependencyUnavailable:  # only the answer may have been lost: then it is COMMITTING
+            self._tools.committer.drive_later(session.upload_id, session.owner)
+            raise
         published = await self._tools.committer.publish(session.upload_id, session.owner)
         self._tools.pulses.nudge(session.upload_id)
         self._tools.on_removals()

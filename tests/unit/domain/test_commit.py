@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from crc32c import crc32c
 from ledgerlift_server import errors
+from ledgerlift_server.domain.commit import AGAIN_AFTER
 from ledgerlift_server.domain.upload_models import UploadSession, UploadState
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
@@ -309,3 +310,53 @@ async def test_closing_waits_for_every_commit(rig: UploadRig, replica: Replica) 
     gate.open()
     await closing
     assert (await committed(older)).document == newer.document
+
+
+@pytest.mark.parametrize(
+    ("method", "size"), [("complete_multipart", 3 * PART + 5), ("publish", 100), ("begin_commit", 100)]
+)
+async def test_a_commit_that_was_delayed_is_driven_again_without_the_janitor(
+    rig: UploadRig, replica: Replica, method: str, size: int
+) -> None:
+    """Also when only the answer to BEGIN COMMIT was lost. Who asks again is not kept waiting for minutes."""
+    watched = replica.store if method == "complete_multipart" else replica.ledger
+    hooks = watched.after if method == "begin_commit" else watched.before
+    hooks[method] = failing(
+        errors.DependencyUnavailable("connection lost"), times=1 if method == "begin_commit" else 2
+    )
+    data = content(size)
+    with pytest.raises(errors.DependencyUnavailable):
+        await replica.run(*stream(data, to=spec(request_id="r")))
+    assert (await rig.session()).state is UploadState.COMMITTING
+    again = asyncio.create_task(replica.run(message(to=spec(request_id="r"))))
+    for pause in AGAIN_AFTER[:2]:
+        await rig.clock.advance(pause)
+        await replica.committer.idle()
+    await rig.clock.advance(2.0)
+    document = (await committed(again)).document
+    await rig.check_whole(document, data)
+    assert watched.count(method) == (1 if method == "begin_commit" else 3)
+
+
+async def test_a_delayed_commit_is_not_driven_for_ever(rig: UploadRig, replica: Replica) -> None:
+    """After the last pause it is left to the janitor, which may be another replica's."""
+    replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
+    with pytest.raises(errors.DependencyUnavailable):
+        await replica.run(*stream(content(5), to=spec()))
+    for attempt, pause in enumerate(AGAIN_AFTER, start=2):
+        await rig.clock.advance(pause)
+        await replica.committer.idle()
+        assert replica.ledger.count("publish") == attempt
+    await rig.clock.advance(10 * sum(AGAIN_AFTER))
+    await replica.committer.idle()
+    assert replica.ledger.count("publish") == 1 + len(AGAIN_AFTER)
+
+
+async def test_a_closed_committer_drives_nothing_again(rig: UploadRig, replica: Replica) -> None:
+    """The process is about to end, and what it works with is closed next."""
+    replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
+    with pytest.raises(errors.DependencyUnavailable):
+        await replica.run(*stream(content(5), to=spec()))
+    await replica.committer.close()
+    await rig.clock.advance(sum(AGAIN_AFTER))
+    assert replica.ledger.count("publish") == 1
