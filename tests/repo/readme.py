@@ -19,6 +19,7 @@ LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 SHELL = {"sh", "bash", "shell", "console"}
 HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)")
 ASSIGNMENT = re.compile(r"\w+=")
+CAPTURED = re.compile(r"^\w+=\$\((.*)\)$")
 ENDS_COMMAND = {"|", "||", "&&", ";", "&"}
 
 OWN_COMMANDS = {"ledgerlift", "ledgerlift-server"}
@@ -72,6 +73,7 @@ def commands(block: Block) -> Iterator[list[str]]:
                 if inside.strip() == heredoc.group(1):
                     break
             line = line[: heredoc.start()]
+        line = CAPTURED.sub(r"\1", line)
         words: list[str] = []
         lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
         lexer.whitespace_split = True
