@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -12,7 +13,9 @@ from ledgerlift_server.domain.models import Caller, Document
 from ledgerlift_server.domain.part_pipeline import Offload
 from ledgerlift_server.domain.store_port import NoSuchObject, ObjectStore
 from ledgerlift_server.domain.validation import Violations
-from ledgerlift_server.errors import StoredObjectCorrupt
+from ledgerlift_server.errors import Resource, StoredObjectCorrupt
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,7 @@ class Downloads:
                 yield Chunk(position - len(data), data, crc)
         except NoSuchObject as gone:
             await self._documents.get(caller.subject, document_id)  # deleted while it was read: DocumentNotFound
-            raise StoredObjectCorrupt(
-                f"the bytes of document {document_id} are gone", metadata={"document_id": document_id}
-            ) from gone
+            raise _corrupt(document, "is gone") from gone
         finally:
             ahead.cancel()
 
@@ -95,12 +96,12 @@ class Downloads:
     async def _block(self, document: Document, position: int, length: int) -> bytes:
         if length <= 0:
             return b""
-        data = await self._store.read(document.object_name, position, length)
+        try:
+            data = await self._store.read(document.object_name, position, length)
+        except StoredObjectCorrupt as damaged:  # the store's own words are about files of its own
+            raise _corrupt(document, "is damaged", cause=damaged.message) from damaged
         if len(data) != length:
-            raise StoredObjectCorrupt(
-                f"the stored object of document {document.document_id} ends after {position + len(data)} bytes",
-                metadata={"document_id": document.document_id},
-            )
+            raise _corrupt(document, f"ends after {position + len(data)} bytes")
         return data
 
 
@@ -112,7 +113,17 @@ def _look_at_failure(read: asyncio.Task[bytes]) -> None:
 
 def _compare(document: Document, digest: str) -> None:
     if digest != document.sha256:
-        raise StoredObjectCorrupt(
-            f"the stored bytes of document {document.document_id} have SHA-256 {digest}",
-            metadata={"document_id": document.document_id, "expected": document.sha256, "computed": digest},
-        )
+        raise _corrupt(document, f"has SHA-256 {digest}", expected=document.sha256, computed=digest)
+
+
+def _corrupt(document: Document, what: str, *, cause: str = "", **facts: str) -> StoredObjectCorrupt:
+    """What the caller is told; operators are told more, for somebody has to look after the store."""
+    logger.error(
+        "stored_object_corrupt",
+        extra={"document_id": document.document_id, "object": document.object_name, "cause": cause or what, **facts},
+    )
+    return StoredObjectCorrupt(
+        f"the stored object of document {document.document_id} {what}",
+        metadata={"document_id": document.document_id, **facts},
+        resource=Resource("document", document.document_id),
+    )
