@@ -26,7 +26,7 @@ from ledgerlift_server.domain.upload_service import UploadService
 from ledgerlift_server.domain.upload_stream import StreamTools
 from ledgerlift_server.domain.validation import Limits
 from ledgerlift_server.grpc_server import SERVICES, add_services, add_side_services, make_server
-from ledgerlift_server.interceptors.authentication import Anybody
+from ledgerlift_server.interceptors.authentication import Anybody, Authenticator
 from ledgerlift_server.interceptors.chain import build_chain
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
 from ledgerlift_server.interceptors.policy import policies_of
@@ -45,12 +45,17 @@ MAX_DOWNLOAD_CHUNK = MIB
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> AsyncIterator[RunningServer]:
-    """A server that answers. At the end it drains, and running calls get the grace time. Raises CannotStart."""
+async def serving(
+    settings: Settings, *, checkpoint: Checkpoint = no_checkpoint, authenticator: Authenticator | None = None
+) -> AsyncIterator[RunningServer]:
+    """A server that answers. At the end it drains, and running calls get the grace time. Raises CannotStart.
+
+    `authenticator` None: the one that `auth_mode` names.
+    """
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(built(settings, checkpoint=checkpoint))
         pulses = SessionPulses(core.ledger, interval=settings.upload_options.result_poll)
-        running = _server(settings, core, pulses)
+        running = _server(settings, core, pulses, authenticator or Anybody())
         await running.listen(settings.port)
         stack.push_async_callback(running.stop, 0.0)
         await start(core, settings)
@@ -62,7 +67,7 @@ async def serving(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint)
         yield running
 
 
-def _server(settings: Settings, core: Core, pulses: SessionPulses) -> RunningServer:
+def _server(settings: Settings, core: Core, pulses: SessionPulses, authenticator: Authenticator) -> RunningServer:
     options = settings.upload_options
     limits = Limits(options.max_document_size, settings.allowed_content_types)
     uploads = UploadService(
@@ -88,7 +93,7 @@ def _server(settings: Settings, core: Core, pulses: SessionPulses) -> RunningSer
     server = make_server(
         build_chain(
             policies,
-            authenticator=Anybody(),
+            authenticator=authenticator,
             lifecycle=lifecycle,
             lowered_timeouts={
                 policy_pb2.BULKHEAD_QUERIES: settings.default_request_timeout,

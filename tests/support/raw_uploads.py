@@ -24,7 +24,8 @@ def content(seed: int, size: int) -> bytes:
 
 def spec(request_id: str = "", **declared: Any) -> pb.UploadSpec:
     """What is said of a document of unknown size and digest, but for what is declared."""
-    return pb.UploadSpec(filename=FILENAME, content_type=CONTENT_TYPE, request_id=request_id, **declared)
+    usual = {"filename": FILENAME, "content_type": CONTENT_TYPE}
+    return pb.UploadSpec(**(usual | declared), request_id=request_id)
 
 
 def messages(

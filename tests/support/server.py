@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ledgerlift_server.adapters.sql import migrate
 from ledgerlift_server.app import serving
 from ledgerlift_server.domain.commit import Checkpoint, no_checkpoint
+from ledgerlift_server.interceptors.authentication import Authenticator
 from ledgerlift_server.running_server import RunningServer
 from ledgerlift_server.settings import Settings
 from pydantic_settings import PydanticBaseSettingsSource
@@ -57,13 +58,17 @@ def isolated_settings(folder: Path, **changes: Any) -> Settings:
 
 @asynccontextmanager
 async def in_process_server(
-    folder: Path, *, checkpoint: Checkpoint = no_checkpoint, **changes: Any
+    folder: Path,
+    *,
+    checkpoint: Checkpoint = no_checkpoint,
+    authenticator: Authenticator | None = None,
+    **changes: Any,
 ) -> AsyncIterator[RunningServer]:
     """A server in this process and loop. A database given as `database_url` is migrated first."""
     settings = isolated_settings(folder, **changes)
     if settings.database_url is not None:
         await asyncio.to_thread(migrate, settings.sqlalchemy_url)
-    async with serving(settings, checkpoint=checkpoint) as server:
+    async with serving(settings, checkpoint=checkpoint, authenticator=authenticator) as server:
         yield server
 
 

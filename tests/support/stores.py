@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from ledgerlift_server.settings import Settings
 
 from tests.support.s3 import S3Server
-from tests.support.server import ServerProcess, isolated_settings
+from tests.support.server import ServerProcess, in_process_server, isolated_settings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -43,6 +45,16 @@ class Stores:
     def database_url(self) -> str:
         """For statements past the repositories."""
         return self.settings.sqlalchemy_url
+
+    @asynccontextmanager
+    async def channel(self, **options: Any) -> AsyncIterator[grpc.aio.Channel]:
+        """To a server in this process and loop. `options` as for `in_process_server`, which go before the stores'."""
+        told: dict[str, Any] = {name.lower(): value for name, value in self.environment.items()}
+        async with (
+            in_process_server(self.folder, **(told | options)) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            yield channel
 
     @asynccontextmanager
     async def server(self, *, crash_at: str | None = None, **environment: str) -> AsyncIterator[ServerProcess]:
