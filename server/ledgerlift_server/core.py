@@ -73,7 +73,8 @@ async def built(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -
         store = make_store(settings, stack)
         compute = stack.enter_context(closing(ComputePool()))
         hashers = load_hashers()
-        ledger = SqlUploadLedger(database)
+        page_bytes = settings.max_message_size // 2
+        ledger = SqlUploadLedger(database, page_bytes=page_bytes)
         maintenance = SqlMaintenance(database)
         options = settings.upload_options
         committer = Committer(ledger, store, hashers, compute, timeout=options.commit_timeout, checkpoint=checkpoint)
@@ -90,7 +91,16 @@ async def built(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -
             ),
             holder=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         )
-        yield Core(database, store, ledger, SqlDocuments(database), hashers, compute, committer, janitor)
+        yield Core(
+            database,
+            store,
+            ledger,
+            SqlDocuments(database, page_bytes=page_bytes),
+            hashers,
+            compute,
+            committer,
+            janitor,
+        )
 
 
 async def start(core: Core, settings: Settings) -> None:

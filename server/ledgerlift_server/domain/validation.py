@@ -135,9 +135,9 @@ def _check_filename(found: Violations, name: str) -> None:
     if not name:
         found.add(field, "is required")
         return
-    found.require(
-        len(name) <= MAX_FILENAME_CHARACTERS, field, f"must have at most {MAX_FILENAME_CHARACTERS} characters"
-    )
+    if len(name) > MAX_FILENAME_CHARACTERS:  # and no more of it is looked at: 4 MiB took a second of everybody's
+        found.add(field, f"must have at most {MAX_FILENAME_CHARACTERS} characters, has {len(name)}")
+        return
     found.require(not set(name) & {"/", "\\"}, field, "must not contain `/` or `\\`")
     found.require(name not in (".", ".."), field, "must not be `.` or `..`")
     found.require(not any(_is_control(c) for c in name), field, "must not contain control characters")

@@ -359,4 +359,5 @@ async def test_a_closed_committer_drives_nothing_again(rig: UploadRig, replica: 
         await replica.run(*stream(content(5), to=spec()))
     await replica.committer.close()
     await rig.clock.advance(sum(AGAIN_AFTER))
+    await replica.committer.idle()
     assert replica.ledger.count("publish") == 1

@@ -23,6 +23,17 @@ from tests.support.domain_objects import SHA_A, spec
 LIMITS = Limits(max_document_size=1000)
 
 
+class Watched(str):
+    """A text that tells whether it was walked through."""
+
+    walked = False
+
+    def __iter__(self) -> Any:
+        """What every look at each character begins with."""
+        self.walked = True
+        return super().__iter__()
+
+
 def fields_of(error: InvalidRequest) -> list[str]:
     """The fields that are named, each once, in order."""
     return list(dict.fromkeys(violation.field for violation in error.violations))
@@ -274,3 +285,12 @@ def test_a_negative_page_size_is_refused() -> None:
     page_size_of(found, "page_size", -1)
     with pytest.raises(InvalidRequest, match="page_size"):
         found.raise_if_any()
+
+
+def test_a_name_that_is_too_long_is_not_looked_at_any_further() -> None:
+    """A message may hold millions of characters, and looking at each is done where every other call waits."""
+    name = Watched("x" * 256)
+    with pytest.raises(InvalidRequest) as refused:
+        validate_spec(spec(filename=name), LIMITS)
+    assert fields_of(refused.value) == ["spec.filename"]
+    assert not name.walked

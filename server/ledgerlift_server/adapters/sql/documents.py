@@ -11,7 +11,7 @@ from ledgerlift_server.adapters.sql import events
 from ledgerlift_server.adapters.sql.blobs import count_down, lock_blob
 from ledgerlift_server.adapters.sql.document_queries import document_stats, list_documents, oldest_of_digests
 from ledgerlift_server.adapters.sql.ids import new_id
-from ledgerlift_server.adapters.sql.paging import PageTokens, page_of, three_numbers, time_and_id
+from ledgerlift_server.adapters.sql.paging import PAGE_BYTES, PageTokens, page_of, three_numbers, time_and_id
 from ledgerlift_server.adapters.sql.rows import document_from
 from ledgerlift_server.adapters.sql.tables import documents
 from ledgerlift_server.adapters.sql.transactions import Again, Database, Transaction
@@ -35,10 +35,13 @@ from ledgerlift_server.errors import DocumentNotFound, RequestIdReused, Resource
 class SqlDocuments:
     """Documents, their status, and their audit trail."""
 
-    def __init__(self, database: Database, *, new_id: Callable[[], str] = new_id) -> None:
-        """`new_id` makes ids of events."""
+    def __init__(
+        self, database: Database, *, new_id: Callable[[], str] = new_id, page_bytes: int = PAGE_BYTES
+    ) -> None:
+        """`new_id` makes ids of events; `page_bytes` bounds a page beside the number of its entries."""
         self._database = database
         self._new_id = new_id
+        self._page_bytes = page_bytes
 
     async def get(self, owner: str, document_id: str) -> Document:
         """See the port."""
@@ -54,6 +57,8 @@ class SqlDocuments:
             page_size,
             document_from,
             lambda row: tokens.encode(to_microseconds(row["create_time"]), row["document_id"]),
+            texts=("filename", "key", "metadata", "error_message"),
+            page_bytes=self._page_bytes,
         )
 
     async def delete(self, caller: Caller, document_id: str) -> None:
@@ -172,7 +177,14 @@ class SqlDocuments:
         after = tokens.decode(page_token) or events.BEGINNING
         statement = events.read_events(owner, where, after, page_size + 1, settled=False)
         rows = await self._database.read("documents.list_events", lambda tx: tx.all(statement))
-        return page_of(rows, page_size, events.listed_event, lambda row: tokens.encode(*events.position_of(row)))
+        return page_of(
+            rows,
+            page_size,
+            events.listed_event,
+            lambda row: tokens.encode(*events.position_of(row)),
+            texts=("detail",),
+            page_bytes=self._page_bytes,
+        )
 
     async def events_after(self, owner: str, where: EventFilter, cursor: str, *, limit: int) -> Sequence[Event]:
         """See the port."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, select, update
 
 from ledgerlift_server.adapters.sql import publish, sessions
 from ledgerlift_server.adapters.sql.ids import new_id
-from ledgerlift_server.adapters.sql.paging import PageTokens, follows, page_of, time_and_id
+from ledgerlift_server.adapters.sql.paging import PAGE_BYTES, PageTokens, follows, page_of, time_and_id
 from ledgerlift_server.adapters.sql.rows import part_from, receipt_values, session_from
 from ledgerlift_server.adapters.sql.tables import parts as parts_table
 from ledgerlift_server.adapters.sql.tables import sessions as sessions_table
@@ -35,10 +35,13 @@ _s = sessions_table.c
 class SqlUploadLedger:
     """Sessions, their parts, and the one way from bytes to a document."""
 
-    def __init__(self, database: Database, *, new_id: Callable[[], str] = new_id) -> None:
-        """`new_id` makes ids of documents and events."""
+    def __init__(
+        self, database: Database, *, new_id: Callable[[], str] = new_id, page_bytes: int = PAGE_BYTES
+    ) -> None:
+        """`new_id` makes ids of documents and events; `page_bytes` bounds a page beside their number."""
         self._database = database
         self._new_id = new_id
+        self._page_bytes = page_bytes
 
     async def open(self, new: NewSession, caller: Caller) -> Opened:
         """See the port."""
@@ -217,6 +220,8 @@ class SqlUploadLedger:
             page_size,
             session_from,
             lambda row: tokens.encode(to_microseconds(row["create_time"]), row["upload_id"]),
+            texts=("filename", "key", "metadata", "error_message"),
+            page_bytes=self._page_bytes,
         )
 
     async def pulse(self, upload_ids: Collection[str]) -> Mapping[str, SessionPulse]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,12 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 FINGERPRINT_LENGTH = 12
+PAGE_BYTES = 2 * 1024 * 1024
+"""Of a page, where nothing else is said: half of what a gRPC client takes by default."""
+ROW_BYTES = 1024
+"""Of a row on the wire without its long texts, at most: ids, times, a digest, a media type, a request id."""
+ENTRY_BYTES = 12
+"""What protobuf adds to an entry of a map, at most."""
 
 
 class PageTokens(Generic[P]):
@@ -48,7 +54,7 @@ class PageTokens(Generic[P]):
             if fingerprint != self._fingerprint:
                 raise _invalid("belongs to another list or to other filters")
             return self._read(values)
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             raise _invalid("is not a token of this service") from None
 
 
@@ -79,12 +85,37 @@ def three_numbers(values: Any) -> tuple[int, int, int]:
 
 
 def page_of(
-    rows: Sequence[RowMapping], page_size: int, model: Callable[[RowMapping], T], token: Callable[[RowMapping], str]
+    rows: Sequence[RowMapping],
+    page_size: int,
+    model: Callable[[RowMapping], T],
+    token: Callable[[RowMapping], str],
+    *,
+    texts: Sequence[str],
+    page_bytes: int,
 ) -> Page[T]:
-    """A page out of up to `page_size + 1` rows: the row too many tells that there is a next page."""
-    shown = rows[:page_size]
-    more = len(rows) > page_size
+    """A page out of up to `page_size + 1` rows: the row too many tells that there is a next page.
+
+    It has fewer rows where more would not fit into one message: about `page_bytes`, and one row in any case.
+    `texts` are the columns whose values may be long, texts or maps of texts.
+    """
+    shown: list[RowMapping] = []
+    left = page_bytes
+    for row in rows[:page_size]:
+        left -= ROW_BYTES + sum(_bytes_of(row[name]) for name in texts)
+        if left < 0 and shown:
+            break
+        shown.append(row)
+    more = len(rows) > len(shown)
     return Page(tuple(map(model, shown)), token(shown[-1]) if more else "")
+
+
+def _bytes_of(value: str | Mapping[str, str] | None) -> int:
+    """On the wire, as UTF-8."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    return sum(_bytes_of(name) + _bytes_of(text) + ENTRY_BYTES for name, text in value.items())
 
 
 def _typed(position: Sequence[object], columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:

@@ -65,6 +65,13 @@ def test_a_forged_position_is_refused(position: list[object]) -> None:
         tokens.decode(forged)
 
 
+def test_brackets_without_end_are_no_token() -> None:
+    """JSON that is nested deeper than Python can read."""
+    token = base64.urlsafe_b64encode(b"[" * 100_000).decode().rstrip("=")
+    with pytest.raises(InvalidRequest):
+        PageTokens(time_and_id, "documents").decode(token)
+
+
 def test_a_token_belongs_to_its_list_its_owner_and_its_filters() -> None:
     """Any other refuses it."""
     token = PageTokens(time_and_id, "documents", "alice", DocumentFilter()).encode(1, "a")
