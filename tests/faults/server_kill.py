@@ -51,7 +51,7 @@ async def kill_in_the_middle(stores: Stores, size: int, random: Random) -> Outco
     """Upload a file of `size` to a server that is killed on the way and started again on the same port."""
     path = stores.folder / "large.bin"
     digest = make_file(path, size, random.getrandbits(32))
-    kill_at = int(size * random.uniform(0.2, 0.9))
+    kill_at = int(size * random.uniform(0.5, 0.9))  # so far that a beginning anew would show
     reached = Event()
 
     def watch(progress: Progress) -> None:

@@ -75,16 +75,18 @@ class Found:
             yield f"documents use {dict(used)}, blobs count {dict(self.blobs)}"
 
     def _orphans(self) -> Iterator[str]:
-        """An unfinished session stands for its multipart, and for a single object of each of its epochs."""
+        """An unfinished session stands for a single object of each of its epochs, and for its multipart; for any of
+        its name as long as none is recorded: a server may have stopped between making it and writing it down."""
         held = {document.object_name for document in self.documents}
-        multiparts: set[tuple[str, str]] = set()
+        multiparts: dict[str, str | None] = {}
         for session in self.sessions:
             if session.state in UNFINISHED:
                 held |= {session.put_name(epoch) for epoch in range(1, session.epoch + 1)}
-                if session.multipart_id is not None:
-                    multiparts.add((session.object_name, session.multipart_id))
+                multiparts[session.object_name] = session.multipart_id
         yield from (f"object {name} belongs to nothing" for name in sorted(self.objects - held))
-        yield from (f"multipart upload of {name} belongs to nothing" for name, _ in self.multiparts - multiparts)
+        for name, multipart_id in self.multiparts:
+            if name not in multiparts or multiparts[name] not in (None, multipart_id):
+                yield f"multipart upload {multipart_id} of {name} belongs to nothing"
         if self.removals:
             yield f"{self.removals} entries are left in the outbox"
 
