@@ -55,6 +55,7 @@ OPTIONS = UploadOptions(
     parts_in_flight=3,
     memory_budget=64 * PART,
     max_document_size=1000 * PART,
+    result_poll=0.1,
 )
 
 
@@ -164,6 +165,7 @@ class Watched:
         self.real = real
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.done: Counter[str] = Counter()
+        self.under_way = 0
         self.before: dict[str, Hook] = {}
         self.after: dict[str, Hook] = {}
 
@@ -178,13 +180,17 @@ class Watched:
 
         async def call(*args: Any, **more: Any) -> Any:
             self.calls.append((method, args))
-            if method in self.before:
-                await self.before[method](*args)
-            result = await real(*args, **more)
-            self.done[method] += 1
-            if method in self.after:
-                await self.after[method](*args)
-            return result
+            self.under_way += 1
+            try:
+                if method in self.before:
+                    await self.before[method](*args)
+                result = await real(*args, **more)
+                self.done[method] += 1
+                if method in self.after:
+                    await self.after[method](*args)
+                return result
+            finally:
+                self.under_way -= 1
 
         return call
 
@@ -285,7 +291,10 @@ class UploadRig:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Parts that were left on their way, commits that nobody waited for: they end by themselves.
+        for replica in self._replicas:
+            replica.entry.drain()
+            await asyncio.wait({asyncio.create_task(replica.committer.close())}, timeout=5.0)
+        # Parts that were left on their way, calls that nobody waited for: they end by themselves.
         left = asyncio.all_tasks() - {asyncio.current_task()}
         stuck = (await asyncio.wait(left, timeout=5.0))[1] if left else set()
         for task in stuck:
