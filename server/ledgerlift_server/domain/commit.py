@@ -22,6 +22,8 @@ from ledgerlift_server.domain.store_port import InvalidPart, NoSuchMultipart, No
 from ledgerlift_server.domain.upload_models import Published, StoredPart, UploadSession, UploadState
 from ledgerlift_server.errors import (
     ChecksumMismatch,
+    CircuitOpen,
+    DeadlineExceeded,
     DependencyUnavailable,
     LedgerLiftError,
     Overloaded,
@@ -37,6 +39,9 @@ READ_BACK_BLOCK = 8 * 1024 * 1024
 AGAIN_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds after which a commit that the store or the database has delayed is driven again, each in turn. Callers wait
 for it: left to the janitor, half a second without a store cost them a minute and a half (measured)."""
+
+DELAYS = (DependencyUnavailable, CircuitOpen, Overloaded, DeadlineExceeded)
+"""What a commit is tried again after. The deadline is the commit's own."""
 
 Checkpoint = Callable[[str], None]
 """Is told each step of a commit as it is reached: `sealed` (all bytes are durable, nothing is decided yet),
@@ -114,7 +119,7 @@ class Committer:
         """The steps after COMMITTING. To be run under `own`. What delays them is raised, and they are tried again."""
         try:
             done = await self._publish(upload_id, owner)
-        except (DependencyUnavailable, Overloaded):
+        except DELAYS:
             self.drive_later(upload_id, owner)
             raise
         except BaseException:

@@ -224,7 +224,8 @@ class SessionStream:
         self._tools.committer.reached("sealed")
         try:
             await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
-        except errors.DependencyUnavailable:  # only the answer may have been lost: then it is COMMITTING
+        except (errors.DependencyUnavailable, errors.DeadlineExceeded):
+            # Only the answer may have been lost: then it is COMMITTING.
             self._tools.committer.drive_later(session.upload_id, session.owner)
             raise
         published = await self._tools.committer.publish(session.upload_id, session.owner)

@@ -338,6 +338,30 @@ async def test_a_commit_that_was_delayed_is_driven_again_without_the_janitor(
     assert watched.count(method) == (1 if method == "begin_commit" else 3)
 
 
+@pytest.mark.parametrize(
+    ("method", "delay"),
+    [
+        ("publish", errors.DependencyUnavailable("down")),
+        ("publish", errors.CircuitOpen("open")),
+        ("publish", errors.Overloaded("busy")),
+        ("publish", errors.DeadlineExceeded("of unknown outcome")),
+        ("begin_commit", errors.DeadlineExceeded("of unknown outcome")),
+    ],
+)
+async def test_whatever_delays_a_commit_it_is_driven_again(
+    rig: UploadRig, replica: Replica, method: str, delay: errors.LedgerLiftError
+) -> None:
+    """Down, broken off, busy or late: COMMITTING goes forward, whether or not it is known to have begun."""
+    hooks = replica.ledger.after if method == "begin_commit" else replica.ledger.before
+    hooks[method] = failing(delay, times=1)
+    with pytest.raises(type(delay)):
+        await replica.run(*stream(content(5), to=spec()))
+    assert (await rig.session()).state is UploadState.COMMITTING
+    await rig.clock.advance(AGAIN_AFTER[0])
+    await replica.committer.idle()
+    assert (await rig.session()).state is UploadState.COMMITTED
+
+
 async def test_a_delayed_commit_is_not_driven_for_ever(rig: UploadRig, replica: Replica) -> None:
     """After the last pause it is left to the janitor, which may be another replica's."""
     replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
