@@ -31,7 +31,7 @@ from ledgerlift_server.domain.ledger_port import Maintenance, UploadLedger
 from ledgerlift_server.domain.models import Caller, Document, DocumentFilter
 from ledgerlift_server.domain.object_names import object_name
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
-from ledgerlift_server.domain.part_pipeline import PipelineTools
+from ledgerlift_server.domain.part_pipeline import Offload, PipelineTools
 from ledgerlift_server.domain.session_pulses import SessionPulses
 from ledgerlift_server.domain.store_port import ObjectStore
 from ledgerlift_server.domain.upload_entry import UploadEntry
@@ -273,7 +273,7 @@ class UploadRig:
         self.clock = LoopClock()
         self._database_bulkhead = Bulkhead("database", 8, max_wait=30.0)
         self._store_bulkhead = Bulkhead("storage", 8, max_wait=30.0)
-        self._compute = ComputePool(2)
+        self.compute = ComputePool(2)
         self.database = Database(database_url, Dependency("database", self._database_bulkhead), DatabaseOptions())
         self.store = FilesystemStore(folder, Dependency("storage", self._store_bulkhead))
         self.ledger = SqlUploadLedger(self.database)
@@ -301,7 +301,7 @@ class UploadRig:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
         self.store.close()
-        self._compute.close()
+        self.compute.close()
         self._store_bulkhead.close()
         self.database.close()
         self._database_bulkhead.close()
@@ -317,6 +317,7 @@ class UploadRig:
         janitor: JanitorOptions | None = None,
         orphan_age: float = 0.0,
         checkpoint: Callable[[str], None] = lambda _: None,
+        offload: Offload | None = None,
     ) -> Replica:
         """One more server over the same stores."""
         ledger, store, maintenance = Watched(self.ledger), Watched(self.store), Watched(self.maintenance)
@@ -326,7 +327,7 @@ class UploadRig:
         pulses = SessionPulses(ledger_port, interval=options.result_poll)
         self._tasks.append(asyncio.create_task(pulses.run()))
         committer = Committer(
-            ledger_port, store_port, chosen, self._compute, timeout=options.commit_timeout, checkpoint=checkpoint
+            ledger_port, store_port, chosen, self.compute, timeout=options.commit_timeout, checkpoint=checkpoint
         )
         removals: list[None] = []
         uploads = UploadService(
@@ -349,7 +350,7 @@ class UploadRig:
                 store=store_port,
                 ledger=ledger_port,
                 budget=budget,
-                offload=self._compute,
+                offload=offload or self.compute,
                 crc32c=crc32c,
                 parts_in_flight=options.parts_in_flight,
                 part_timeout=options.part_timeout,

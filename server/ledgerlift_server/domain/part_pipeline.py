@@ -264,7 +264,7 @@ class PartPipeline:
         """In order. A part that could not be hashed is never recorded, and so is nothing behind it."""
         try:
             if before is not None:
-                await before
+                await asyncio.wait({before})  # awaited itself, it would be cancelled with this part
             if self._hasher is not None:
                 part.sha_state = await self._tools.offload(_absorb, self._hasher, buffer.view())
             part.hashed = True

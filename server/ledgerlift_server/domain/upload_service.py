@@ -84,8 +84,11 @@ class UploadService:
         with self._pulses.follow(upload_id, inbox):
             while not session.state.final:
                 pulse = await inbox.next()
-                if (pulse.state, pulse.persisted_size) != (session.state, session.persisted_size):
-                    session = await self._ledger.get(caller.subject, upload_id)
+                if (pulse.state, pulse.persisted_size) == (session.state, session.persisted_size):
+                    continue
+                now = await self._ledger.get(caller.subject, upload_id)
+                if (now.state, now.persisted_size) != (session.state, session.persisted_size):
+                    session = now  # else the pulse was an older one than what has been told
                     yield session
 
     async def check_digests(self, caller: Caller, digests: Sequence[str]) -> Sequence[ExistingDigest]:

@@ -9,6 +9,7 @@ import pytest
 from crc32c import crc32c
 from ledgerlift_server import errors
 from ledgerlift_server.domain.commit import AGAIN_AFTER
+from ledgerlift_server.domain.store_port import InvalidPart
 from ledgerlift_server.domain.upload_models import UploadSession, UploadState
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
@@ -242,6 +243,41 @@ async def test_a_part_replaced_by_other_bytes_is_never_published(
     assert list(await rig.store.list_multiparts(limit=10)) == []
 
 
+@pytest.mark.parametrize("call", ["list_parts", "complete_multipart"])
+async def test_another_server_may_complete_replaced_parts_first(
+    rig: UploadRig, replica: Replica, sqlite_url: str, call: str
+) -> None:
+    """Between any two steps: the object is there, and that is what was wanted."""
+    data = content(3 * PART)
+    session = await left_committing(rig, data)
+    assert session.multipart_id is not None
+    name, multipart_id = session.object_name, session.multipart_id
+    run_sql(sqlite_url, "UPDATE parts SET etag = 'what the ledger knows' WHERE number = 2")
+
+    async def other(*_: Any) -> None:
+        if replica.store.count("complete_multipart") == (1 if call == "list_parts" else 2):
+            await rig.store.complete_multipart(name, multipart_id, await rig.store.list_parts(name, multipart_id))
+
+    replica.store.before[call] = other
+    await rig.check_whole((await replica.committer.drive(session)).document, data)
+
+
+async def test_a_holder_that_still_replaces_parts_delays_the_commit(
+    rig: UploadRig, replica: Replica, sqlite_url: str
+) -> None:
+    """What was listed is replaced again before it is completed: tried again, not given up."""
+    data = content(3 * PART)
+    session = await left_committing(rig, data)
+    run_sql(sqlite_url, "UPDATE parts SET etag = 'what the ledger knows' WHERE number = 2")
+    replica.store.before["complete_multipart"] = failing(
+        InvalidPart(), lambda *_: replica.store.count("complete_multipart") == 2
+    )
+    with pytest.raises(errors.DependencyUnavailable, match="still writing"):
+        await replica.committer.drive(session)
+    assert (await rig.session()).state is UploadState.COMMITTING
+    await rig.check_whole((await replica.committer.drive(session)).document, data)
+
+
 async def test_a_commit_that_another_server_finished_as_a_duplicate_is_no_corruption(rig: UploadRig) -> None:
     """The other drives the same commit to its end, finds a duplicate, and its janitor removes the object."""
     data = content(3 * PART)
@@ -374,6 +410,20 @@ async def test_a_delayed_commit_is_not_driven_for_ever(rig: UploadRig, replica: 
     await rig.clock.advance(10 * sum(AGAIN_AFTER))
     await replica.committer.idle()
     assert replica.ledger.count("publish") == 1 + len(AGAIN_AFTER)
+
+
+async def test_a_janitor_that_drives_meanwhile_does_not_multiply_the_attempts(
+    rig: UploadRig, replica: Replica
+) -> None:
+    """It fails as well; the attempt that is planned already stays the only one."""
+    replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
+    with pytest.raises(errors.DependencyUnavailable):
+        await replica.run(*stream(content(5), to=spec()))
+    await replica.janitor.run_once(drift=False)
+    assert replica.ledger.count("publish") == 2
+    await rig.clock.advance(AGAIN_AFTER[0])
+    await replica.committer.idle()
+    assert replica.ledger.count("publish") == 3
 
 
 async def test_a_closed_committer_drives_nothing_again(rig: UploadRig, replica: Replica) -> None:

@@ -58,6 +58,34 @@ async def test_whoever_loses_the_lease_stops(rig: UploadRig, replica: Replica, s
     assert report.drift is None, "the comparison is the other replica's"
 
 
+@pytest.mark.parametrize(
+    ("step", "next_step"),
+    [("committing", "expire_due"), ("expire_due", "forget_ended"), ("forget_ended", "due_removals")],
+)
+async def test_whoever_loses_the_lease_begins_no_further_step(
+    rig: UploadRig, replica: Replica, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, step: str, next_step: str
+) -> None:
+    """The other replica does it."""
+    monkeypatch.setattr(janitor_module, "BATCH", 1)
+    left_committing = rig.replica()
+    left_committing.ledger.before["publish"] = failing(errors.DependencyUnavailable("down"))
+    with pytest.raises(errors.DependencyUnavailable):
+        await left_committing.run(*stream(content(5), to=spec()))
+    await replica.run(message(to=spec()))
+    run_sql(sqlite_url, "UPDATE sessions SET expire_time = create_time WHERE state = 'ACTIVE'")
+    ended = (await replica.uploads.open(caller(), spec())).session
+    await replica.uploads.cancel(caller(), ended.upload_id)
+    run_sql(sqlite_url, "UPDATE sessions SET update_time = 0 WHERE state = 'CANCELLED'")
+
+    async def stolen(*_: Any) -> None:
+        run_sql(sqlite_url, "UPDATE leases SET holder = 'another'")
+
+    replica.maintenance.after[step] = stolen
+    await passed(replica.janitor, drift=False)
+    assert replica.maintenance.count(step) == 1
+    assert replica.maintenance.count(next_step) == 0
+
+
 # What it cleans up
 
 

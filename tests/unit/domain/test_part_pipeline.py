@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import pytest
 from ledgerlift_server import errors
 from ledgerlift_server.adapters.digest import HashlibHashers
+from ledgerlift_server.domain.part_pipeline import INLINE_SIZE, Offload
+from ledgerlift_server.domain.session_multipart import SessionMultipart
 from ledgerlift_server.domain.store_port import IntegrityRefused
 from ledgerlift_server.domain.upload_models import UploadState
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
@@ -16,7 +20,7 @@ from ledgerlift_server.resilience.deadline import current_deadline, deadline_sco
 
 from tests.support.databases import run_sql
 from tests.support.domain_objects import caller, spec
-from tests.support.loop_clock import turns, until
+from tests.support.loop_clock import reports_of, turns, until
 from tests.support.upload_rig import (
     OPTIONS,
     PART,
@@ -25,10 +29,13 @@ from tests.support.upload_rig import (
     Script,
     UploadRig,
     content,
+    digest,
     failing,
     message,
     stream,
 )
+
+T = TypeVar("T")
 
 
 def part(*numbers: int) -> Callable[..., bool]:
@@ -90,26 +97,102 @@ async def test_one_multipart_upload_for_all_streams_of_a_session(rig: UploadRig,
     assert (replica.store.count("create_multipart"), other.store.count("create_multipart")) == (1, 0)
 
 
-async def test_two_streams_that_both_begin_a_multipart_upload_end_with_one(rig: UploadRig, replica: Replica) -> None:
-    """The older one's is recorded when the newer one comes with its own: that one is aborted."""
-    attached = replica.ledger.after["attach_multipart"] = Gate()
-    source = Script(*stream(content(PART), to=spec(), finish=False))
-    older = begin(replica, source)
-    await until(lambda: len(replica.announced) == 1)
-    other, newer = rig.replica(), Script()
-    gate = other.ledger.before["take"] = Gate()
-    newer.send(message(content(2 * PART), to=replica.announced[0].upload_id, offset=0, finish=True))
-    # The newer stream reads the session before the older one's multipart upload is recorded.
-    hold = replica.ledger.before["attach_multipart"] = Gate()
-    second = begin(other, newer)
-    await until(lambda: gate.arrived == 1)
-    hold.open()
-    attached.open()
-    gate.open()
-    done = await committed(second)
-    await asyncio.gather(older, return_exceptions=True)
-    await rig.check_whole(done.document, content(2 * PART))
+async def test_a_multipart_upload_that_is_recorded_already_takes_the_place_of_a_new_one(
+    rig: UploadRig, replica: Replica
+) -> None:
+    """Whatever the ledger says is the one: the parts go there, and the other is aborted."""
+
+    async def another_first(upload_id: str, epoch: int, _made: str) -> None:
+        session = await rig.session()
+        other = await rig.store.create_multipart(session.object_name, token=upload_id)
+        assert await rig.ledger.attach_multipart(upload_id, epoch, other) == other
+
+    replica.ledger.before["attach_multipart"] = another_first
+    data = content(3 * PART)
+    done = await committed(replica.run(*stream(data, to=spec())))
+    await rig.check_whole(done.document, data)
     assert list(await rig.store.list_multiparts(limit=10)) == []
+
+
+async def test_a_part_that_is_called_off_does_not_keep_the_others_from_their_multipart_upload(
+    rig: UploadRig, replica: Replica
+) -> None:
+    """Whoever asked first began it for all."""
+    session = (await replica.uploads.open(caller(), spec(), epoch=1)).session
+    gate = replica.store.before["create_multipart"] = Gate()
+    shared = SessionMultipart(session, cast(Any, replica.store), cast(Any, replica.ledger))
+    first, second = asyncio.create_task(shared.id()), asyncio.create_task(shared.id())
+    await until(lambda: gate.arrived == 1)
+    first.cancel()
+    await turns()
+    gate.open()
+    assert await second == (await rig.session()).multipart_id
+    assert replica.store.count("create_multipart") == 1
+
+
+# Hashing
+
+
+class SlowFirstHash:
+    """Computes as ever, but for the first part's hash, which waits for the gate."""
+
+    def __init__(self, compute: Offload) -> None:
+        self._compute = compute
+        self._hashed = 0
+        self.gate = Gate()
+
+    async def __call__(self, fn: Callable[..., T], /, *args: object) -> T:
+        """See `Offload`."""
+        if fn.__name__ == "_absorb":
+            self._hashed += 1
+            if self._hashed == 1:
+                await self.gate()
+        return await self._compute(fn, *args)
+
+
+async def test_parts_are_hashed_in_order_and_recorded_with_their_state(rig: UploadRig) -> None:
+    """One slow hash: those behind it wait, and nothing is recorded that could not be gone on from."""
+    slow = SlowFirstHash(rig.compute)
+    replica = rig.replica(offload=slow)
+    data = content(3 * PART + 9)
+    running = begin(replica, Script(*stream(data, to=spec())))
+    await until(lambda: slow.gate.arrived == 1 and replica.store.done["put_part"] == 3)
+    await asyncio.sleep(0.02)
+    assert replica.ledger.count("record_parts") == 0
+    assert replica.budget.used == 3 * PART + 9, "a buffer is needed until it is hashed"
+    slow.gate.open()
+    await rig.check_whole((await committed(running)).document, data)
+
+
+async def test_a_hash_that_fails_is_never_recorded(rig: UploadRig) -> None:
+    """Nor is anything behind it: the digest would be wrong."""
+
+    class Failing(SlowFirstHash):
+        async def __call__(self, fn: Callable[..., T], /, *args: object) -> T:
+            if fn.__name__ == "_absorb":
+                self._hashed += 1
+                if self._hashed == 2:
+                    raise MemoryError
+            return await self._compute(fn, *args)
+
+    replica = rig.replica(offload=Failing(rig.compute))
+    data = content(5 * PART)
+    with pytest.raises(MemoryError):
+        await replica.run(*stream(data, to=spec()))
+    await until(lambda: replica.budget.used == 0)
+    session = await rig.durable(PART)
+    done = await committed(rig.replica().run(*stream(data, to=session.upload_id, offset=0)))
+    await rig.check_whole(done.document, data)
+
+
+@pytest.mark.parametrize("size", [INLINE_SIZE, INLINE_SIZE + 1, 2 * INLINE_SIZE])
+async def test_small_documents_are_hashed_right_on_either_side_of_the_thread_hop(rig: UploadRig, size: int) -> None:
+    """Inline below, on a thread above; below one part in any case."""
+    replica = rig.replica(replace(OPTIONS, part_size=4 * INLINE_SIZE, memory_budget=16 * INLINE_SIZE))
+    data = content(size)
+    done = await committed(replica.run(*stream(data, to=spec(), size=50_000)))
+    await rig.check_whole(done.document, data)
+    assert replica.store.count("put") == 1
 
 
 # A store that fails
@@ -168,9 +251,52 @@ async def test_a_stream_that_waits_for_the_store_is_woken_by_a_failing_part(rig:
     release.set()
     with pytest.raises(errors.DependencyUnavailable):
         await running
-    assert replica.store.count("put_part") == OPTIONS.parts_in_flight, "nothing is sent after the failure"
     gate.open()
     await until(lambda: replica.budget.used == 0)
+    assert replica.store.count("put_part") == OPTIONS.parts_in_flight, "nothing is sent after the failure"
+
+
+async def test_a_commit_that_waits_for_the_store_is_ended_by_a_failing_part(rig: UploadRig, replica: Replica) -> None:
+    """The last bytes wait for their turn, and the part before them fails: nobody waits for ever."""
+    release = asyncio.Event()
+
+    async def hook(*args: Any) -> None:
+        await release.wait()
+        if part(1)(*args):
+            raise errors.DependencyUnavailable("the store fails")
+
+    replica.store.before["put_part"] = hook
+    running = begin(replica, Script(*stream(content(OPTIONS.parts_in_flight * PART + 9), to=spec())))
+    await until(lambda: replica.store.count("put_part") == OPTIONS.parts_in_flight)
+    await turns(30)
+    release.set()
+    with pytest.raises(errors.DependencyUnavailable, match="the store fails"):
+        await running
+    assert (await rig.nothing_committed()).state is UploadState.ACTIVE
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_parts_that_are_called_off_at_the_end_of_the_process_lose_no_memory(
+    sqlite_url: str, tmp_path: Path, in_order: bool
+) -> None:
+    """The loop cancels what still runs, in any order: each part lets go of its buffer, and none breaks another."""
+
+    async def scenario() -> None:
+        async with UploadRig(sqlite_url, tmp_path / "objects") as rig:
+            slow = SlowFirstHash(rig.compute)
+            replica = rig.replica(offload=slow)
+            gate = replica.store.before["put_part"] = Gate()
+            running = begin(replica, Script(*stream(content(9 * PART), to=spec())))
+            await until(lambda: gate.arrived == OPTIONS.parts_in_flight and slow.gate.arrived == 1)
+            tasks = [task for task in asyncio.all_tasks() if "PartPipeline._carry" in repr(task)]
+            for task in sorted(tasks, key=lambda task: task.get_name(), reverse=not in_order):
+                task.cancel()
+                await turns()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await until(lambda: replica.budget.used == 0)
+
+    assert reports_of(scenario) == []
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -241,6 +367,18 @@ async def test_parts_that_are_aborted_under_a_running_stream_tell_why(rig: Uploa
 
 
 # A ledger that fails
+
+
+async def test_the_last_part_is_recorded_with_the_commit_and_not_before(rig: UploadRig, replica: Replica) -> None:
+    """It is shorter than the others: recorded by itself, a session that goes on would have it in its middle."""
+    replica.ledger.before["begin_commit"] = failing(errors.DependencyUnavailable("down"), times=1)
+    data = content(2 * PART + 5)
+    with pytest.raises(errors.DependencyUnavailable):
+        await replica.run(*stream(data, to=spec()))
+    session = await rig.durable(2 * PART)
+    more = data + content(PART, seed=1)
+    done = await committed(replica.run(*stream(more, to=session.upload_id, offset=0)))
+    await rig.check_whole(done.document, more)
 
 
 async def test_a_lost_answer_of_the_ledger_ends_the_stream_and_loses_nothing(
@@ -341,6 +479,20 @@ async def test_without_the_hash_state_the_object_is_read_back(rig: UploadRig, ho
     await rig.check_whole(done.document, data)
     assert done.receipt.sha256 == done.document.sha256
     assert second.store.count("read") > 0
+
+
+async def test_digests_that_contradict_each_other_are_refused_without_a_hash_state(rig: UploadRig) -> None:
+    """One of them is wrong, whichever it is: nothing needs to be read back for that."""
+    replica = rig.replica(hashers=HashlibHashers())
+    data = content(3 * PART)
+    left = await replica.run(*stream(data[:PART], to=spec(sha256=digest(data)), finish=False))
+    assert isinstance(left, Stopped)
+    rest = stream(data[PART:], to=left.session.upload_id)
+    rest[-1] = replace(rest[-1], sha256="f" * 64)
+    with pytest.raises(errors.ChecksumMismatch):
+        await replica.run(*rest)
+    assert (await rig.session()).state is UploadState.FAILED
+    assert await rig.objects() == set()
 
 
 async def test_a_wrong_digest_is_found_by_reading_back_too(rig: UploadRig) -> None:

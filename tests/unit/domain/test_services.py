@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -15,8 +16,8 @@ from ledgerlift_server.domain.upload_models import UploadFilter, UploadSession, 
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
 from tests.support.domain_objects import DOCUMENT_ID, SHA_A, caller, spec
-from tests.support.loop_clock import until
-from tests.support.upload_rig import PART, Gate, Replica, Script, UploadRig, content, digest, message, stream
+from tests.support.loop_clock import turns, until
+from tests.support.upload_rig import OPTIONS, PART, Gate, Replica, Script, UploadRig, content, digest, message, stream
 
 
 async def committed(running: Any) -> Committed:
@@ -112,7 +113,7 @@ async def test_a_watch_tells_every_change_until_the_end(rig: UploadRig, replica:
             seen.append(session)
 
     watching = asyncio.create_task(watch())
-    await until(lambda: len(seen) == 1)
+    await until(lambda: len(seen) > 0)
     source.send(message(content(2 * PART)))
     await until(lambda: seen[-1].persisted_size == 3 * PART)
     source.send(message(finish=True))
@@ -120,7 +121,47 @@ async def test_a_watch_tells_every_change_until_the_end(rig: UploadRig, replica:
     await watching
     assert seen[0].persisted_size == PART
     assert (seen[-1].state, seen[-1].persisted_size) == (UploadState.COMMITTED, 3 * PART)
-    assert [one.persisted_size for one in seen] == sorted(one.persisted_size for one in seen)
+    told = [(one.persisted_size, one.state) for one in seen]
+    assert len(set(told)) == len(told), "nothing is told twice"
+    assert [size for size, _ in told] == sorted(size for size, _ in told)
+
+
+async def test_an_old_pulse_is_not_told_as_a_change(rig: UploadRig, replica: Replica) -> None:
+    """What is known of the session was read before its last change; the watcher has read it since."""
+    source = Script(message(to=spec()))
+    running = asyncio.create_task(replica.run(source=source))
+    await until(lambda: source.waiting and replica.ledger.done["pulse"] > 0)
+    replica.ledger.before["pulse"] = Gate()  # no newer one comes
+    source.send(message(content(PART)))
+    await rig.durable(PART)
+    async with aclosing(cast(Any, replica.uploads.watch(caller(), replica.announced[0].upload_id))) as watch:
+        assert (await anext(watch)).persisted_size == PART
+        told = asyncio.create_task(anext(watch))
+        await until(lambda: replica.ledger.done["get"] == 2)
+        await turns()
+        assert not told.done()
+        told.cancel()
+        await asyncio.gather(told, return_exceptions=True)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_watch_on_the_same_server_does_not_wait_for_the_poll(rig: UploadRig) -> None:
+    """A part that becomes durable is looked at as soon as the spacing of looks allows, a tenth of the interval."""
+    replica = rig.replica(replace(OPTIONS, result_poll=1000.0, stall_timeout=10_000.0))
+    source = Script(message(to=spec()))
+    running = asyncio.create_task(replica.run(source=source))
+    await until(lambda: source.waiting and replica.ledger.done["pulse"] == 1)
+    watch = cast(Any, replica.uploads.watch(caller(), replica.announced[0].upload_id))
+    async with aclosing(watch):
+        await anext(watch)
+        told = asyncio.create_task(anext(watch))
+        source.send(message(content(PART)))
+        await rig.durable(PART)
+        await rig.clock.advance(150.0)
+        assert (await told).persisted_size == PART
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_watch_on_another_server_tells_it_too(rig: UploadRig, replica: Replica) -> None:

@@ -219,14 +219,38 @@ async def test_a_drain_answers_running_streams_at_once(rig: UploadRig, replica: 
 async def test_a_drain_is_heard_while_the_stream_waits_for_memory(rig: UploadRig) -> None:
     """Not only between two messages."""
     replica = rig.replica(replace(OPTIONS, memory_budget=PART))
-    holder = Script(message(content(5), to=spec()))
-    holding = begin(replica, holder)
-    await waiting(holder)
+    taken = await replica.budget.take(PART)
     blocked = begin(replica, Script(message(content(5), to=spec())))
     await until(lambda: replica.budget.waiting == 1)
     replica.entry.drain()
     await stopped(blocked, StopReason.DRAINING, 0)
-    await stopped(holding, StopReason.DRAINING, 0)
+    replica.budget.give_back(taken)
+
+
+async def test_a_drain_is_heard_while_the_stream_waits_for_the_store(rig: UploadRig, replica: Replica) -> None:
+    """A store that hangs does not hold the drain up for longer than the settling may take."""
+    gate = replica.store.before["put_part"] = Gate()
+    blocked = begin(replica, Script(*stream(content(MANY * PART), to=spec())))
+    await until(lambda: gate.arrived == OPTIONS.parts_in_flight)
+    await turns()
+    replica.entry.drain()
+    await turns()
+    await rig.clock.advance(OPTIONS.settle_timeout)
+    await stopped(blocked, StopReason.DRAINING, 0)
+    gate.open()
+    await rig.durable(OPTIONS.parts_in_flight * PART)
+
+
+async def test_the_end_of_a_segment_waits_for_all_of_it(rig: UploadRig, replica: Replica) -> None:
+    """The client has sent it and wants it durable; only the deadline ends that wait."""
+    gate = replica.store.before["put_part"] = Gate()
+    running = begin(replica, Script(*stream(content(3 * PART), to=spec(), finish=False), None))
+    await until(lambda: gate.arrived == 3)
+    await turns()
+    await rig.clock.advance(OPTIONS.settle_timeout * 2)
+    assert not running.done()
+    gate.open()
+    await stopped(running, StopReason.SEGMENT_END, 3 * PART)
 
 
 async def test_a_drain_waits_a_little_for_the_parts_on_their_way(rig: UploadRig, replica: Replica) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ledgerlift_server.domain.upload_stream import Committed, Stopped, StopReaso
 from ledgerlift_server.resilience.deadline import deadline_scope
 
 from tests.support.domain_objects import caller, spec
-from tests.support.loop_clock import turns, until
+from tests.support.loop_clock import reports_of, turns, until
 from tests.support.upload_rig import (
     OPTIONS,
     PART,
@@ -67,6 +68,22 @@ async def test_a_newer_stream_takes_the_session_over(rig: UploadRig, replica: Re
     newer.send(message(data[other.announced[-1].persisted_size :], finish=True))
     done = await committed(second)
     await rig.check_whole(done.document, data)
+
+
+async def test_a_takeover_on_the_same_server_does_not_wait_for_the_poll(rig: UploadRig) -> None:
+    """It is looked at as soon as the spacing of looks allows."""
+    replica = rig.replica(replace(OPTIONS, result_poll=1000.0, stall_timeout=10_000.0))
+    older = Script(message(to=spec()))
+    first = begin(replica, older)
+    await until(lambda: older.waiting and replica.ledger.done["pulse"] == 1)
+    newer = Script(message(to=replica.announced[0].upload_id))
+    second = begin(replica, newer)
+    await until(lambda: newer.waiting)
+    await rig.clock.advance(150.0)
+    with pytest.raises(errors.UploadSuperseded):
+        await first
+    newer.send(message(finish=True))
+    await committed(second)
 
 
 async def test_a_fenced_stream_writes_nothing_more(rig: UploadRig, replica: Replica) -> None:
@@ -208,6 +225,26 @@ async def test_a_superseded_request_discards_what_still_comes(rig: UploadRig, re
     newer.send(message(content(7), finish=True))
     one, other = await committed(first), await committed(second)
     assert one.document == other.document
+
+
+def test_garbage_behind_a_superseded_request_disturbs_nobody(sqlite_url: str, tmp_path: Path) -> None:
+    """It is thrown away unread; the loop has nothing to report."""
+
+    async def scenario() -> None:
+        async with UploadRig(sqlite_url, tmp_path / "objects") as rig:
+            replica, asked = rig.replica(), spec(request_id="r")
+            older, newer = Script(message(to=asked)), Script(message(to=asked))
+            first = begin(replica, older)
+            await until(lambda: older.waiting)
+            second = begin(replica, newer)
+            await until(lambda: newer.waiting and replica.entry.running == 1)
+            older.send(ValueError("not a message at all"))
+            await turns()
+            newer.send(message(finish=True))
+            await committed(second)
+            await committed(first)
+
+    assert reports_of(scenario) == []
 
 
 async def test_whoever_waits_for_a_result_is_answered_at_the_deadline(rig: UploadRig) -> None:
