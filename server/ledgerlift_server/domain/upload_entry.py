@@ -27,6 +27,9 @@ from ledgerlift_server.domain.validation import Violations
 Announce = Callable[[UploadSession], Awaitable[None]]
 """Tells the client its session at once, so that it knows where to go on when the stream breaks."""
 
+ABANDONED_AFTER = 10.0
+"""Seconds without a change after which a commit that a call waits for is driven here. Whoever began it may have been
+killed, and a killed janitor's lease lasts: the call would wait for two minutes (measured)."""
 DRAIN_RETRY_AFTER = 0.2
 """Seconds: another replica can be asked at once."""
 
@@ -155,12 +158,14 @@ class UploadEntry:
         upload_id = session.upload_id
         discarding = asyncio.create_task(_discard(source))
         ended = asyncio.create_task(self._end_of(upload_id))
+        rescuing = asyncio.create_task(self._drive_abandoned(session))
         waited_for: set[asyncio.Future[Any]] = {ended, self._drained}
         try:
             await asyncio.wait(waited_for, timeout=answer.to_stop(), return_when=asyncio.FIRST_COMPLETED)
         finally:
             discarding.cancel()
             ended.cancel()
+            rescuing.cancel()
         now, document = await self._tools.ledger.get_with_document(caller.subject, upload_id)
         if now.state is UploadState.COMMITTED:
             if isinstance(first.target, UploadSpec):
@@ -174,6 +179,17 @@ class UploadEntry:
                 f"another stream of this request holds upload {upload_id}; ask again", metadata=facts
             )
         raise refusal(now)
+
+    async def _drive_abandoned(self, session: UploadSession) -> None:
+        """Two servers that drive one commit do no harm, see `commit.py`."""
+        seen = session
+        while True:
+            await asyncio.sleep(ABANDONED_AFTER)
+            with suppress(errors.LedgerLiftError):
+                now = await self._tools.ledger.get(session.owner, session.upload_id)
+                if now.state is UploadState.COMMITTING and now.update_time == seen.update_time:
+                    self._tools.committer.drive(now)
+                seen = now
 
     async def _end_of(self, upload_id: str) -> None:
         inbox = PulseInbox()

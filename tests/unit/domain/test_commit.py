@@ -10,6 +10,7 @@ from crc32c import crc32c
 from ledgerlift_server import errors
 from ledgerlift_server.domain.commit import AGAIN_AFTER
 from ledgerlift_server.domain.store_port import InvalidPart
+from ledgerlift_server.domain.upload_entry import ABANDONED_AFTER
 from ledgerlift_server.domain.upload_models import UploadSession, UploadState
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
@@ -435,3 +436,44 @@ async def test_a_closed_committer_drives_nothing_again(rig: UploadRig, replica: 
     await rig.clock.advance(sum(AGAIN_AFTER))
     await replica.committer.idle()
     assert replica.ledger.count("publish") == 1
+
+
+async def test_a_commit_that_fails_while_the_committer_closes_is_left(rig: UploadRig, replica: Replica) -> None:
+    """Nothing is planned any more."""
+    gate = Gate()
+
+    async def hook(*_: Any) -> None:
+        await gate()
+        raise errors.DependencyUnavailable("down")
+
+    replica.ledger.before["publish"] = hook
+    running = asyncio.create_task(replica.run(*stream(content(5), to=spec())))
+    await until(lambda: gate.arrived == 1)
+    closing = asyncio.create_task(replica.committer.close())
+    await turns()
+    gate.open()
+    await closing
+    with pytest.raises(errors.DependencyUnavailable):
+        await running
+    await rig.clock.advance(sum(AGAIN_AFTER))
+    await replica.committer.idle()
+    assert gate.arrived == 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_commit_whose_server_was_killed_is_driven_by_the_server_that_is_asked(
+    rig: UploadRig, size: int
+) -> None:
+    """After a pause without a change, and without the janitor: the lease of the killed one may last for minutes."""
+    data = content(size)
+    await left_committing(rig, data, request_id="r")
+    other = rig.replica()
+    again = asyncio.create_task(other.run(message(to=spec(request_id="r"))))
+    await until(lambda: len(other.announced) == 1)
+    await rig.clock.advance(ABANDONED_AFTER - 1.0)
+    await other.committer.idle()
+    assert other.ledger.count("publish") == 0
+    await rig.clock.advance(1.0)
+    document = (await committed(again)).document
+    await rig.check_whole(document, data)
+    assert other.ledger.count("publish") == 1
