@@ -19,7 +19,7 @@ from ledgerlift_server.domain.models import Document
 from ledgerlift_server.domain.upload_stream import Committed
 
 from tests.support.domain_objects import caller, spec
-from tests.support.loop_clock import reports_of, turns
+from tests.support.loop_clock import reports_of, turns, until
 from tests.support.upload_rig import PART, Gate, Replica, UploadRig, content, failing, stream
 
 BLOCK = 1000
@@ -241,5 +241,5 @@ async def test_a_download_that_is_given_up_reads_no_more(replica: Replica, downl
     await anext(reading)
     await cast(Any, reading).aclose()
     gate.open()
-    await turns()
+    await until(lambda: replica.store.under_way == 0)
     assert replica.store.done["read"] == 1

@@ -299,7 +299,11 @@ async def test_it_removes_at_once_when_it_is_woken(rig: UploadRig, at_work: Repl
     await rig.maintenance.queue_removal(await rig.put_orphan(1), None)
     at_work.janitor.wake()
     await until(lambda: at_work.store.done["delete"] == 1)
+    await seconds(rig, at_work, 1)
+    passes = at_work.maintenance.count("due_removals")
+    await seconds(rig, at_work, 10)
     assert at_work.maintenance.count("expire_due") == 1, "nothing but the outbox"
+    assert at_work.maintenance.count("due_removals") == passes, "once for each time"
 
 
 async def test_waking_it_all_the_time_starves_nothing(rig: UploadRig, at_work: Replica) -> None:

@@ -164,6 +164,21 @@ async def test_parts_are_hashed_in_order_and_recorded_with_their_state(rig: Uplo
     await rig.check_whole((await committed(running)).document, data)
 
 
+async def test_a_part_that_is_called_off_does_not_break_those_before_it(rig: UploadRig) -> None:
+    """It waited for its turn to be hashed; whose turn it was goes on and is recorded."""
+    slow = SlowFirstHash(rig.compute)
+    replica = rig.replica(offload=slow)
+    running = begin(replica, Script(*stream(content(3 * PART), to=spec(), finish=False)))
+    await until(lambda: slow.gate.arrived == 1 and replica.store.done["put_part"] == 3)
+    carriers = [task for task in asyncio.all_tasks() if "PartPipeline._carry" in repr(task)]
+    max(carriers, key=lambda task: int(task.get_name().rpartition("-")[2])).cancel()
+    await turns()
+    slow.gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await rig.durable(2 * PART)
+
+
 async def test_a_hash_that_fails_is_never_recorded(rig: UploadRig) -> None:
     """Nor is anything behind it: the digest would be wrong."""
 
