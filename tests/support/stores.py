@@ -70,15 +70,18 @@ class Stores:
 
 def embedded(folder: Path, *, part_size: int = 64 * KIB) -> Stores:
     """SQLite and files in `folder`."""
-    # An upload of unknown size takes parts for the largest document: with the default that would be 5 MiB.
-    environment = {"UPLOAD_PART_SIZE": str(part_size), "MAX_FILE_SIZE": str(part_size * 10_000)}
-    return Stores(EMBEDDED, folder, environment, part_size)
+    return Stores(EMBEDDED, folder, _sizes(part_size), part_size)
 
 
 def shared(folder: Path, database_url: str, s3: Mapping[str, str], *, part_size: int = 5 * MIB) -> Stores:
     """PostgreSQL and S3. `s3` holds the variables that name the bucket; S3 takes no parts below 5 MiB."""
-    environment = {"DATABASE_URL": database_url, "UPLOAD_PART_SIZE": str(part_size), **s3}
+    environment = {"DATABASE_URL": database_url, **_sizes(part_size), **s3}
     return Stores(SHARED, folder, environment, part_size)
+
+
+def _sizes(part_size: int) -> dict[str, str]:
+    # An upload of unknown size takes parts for the largest document: with the default that would be 5.12 MiB.
+    return {"UPLOAD_PART_SIZE": str(part_size), "MAX_FILE_SIZE": str(part_size * 10_000)}
 
 
 @pytest.fixture
