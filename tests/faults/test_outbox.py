@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ledgerlift_client import Document, DuplicatePolicy, LedgerLiftClient, errors
+from ledgerlift_server.domain.drift import DriftReport
 
 from tests.support.invariants import clean_up, everything, until_outbox_is_empty
 from tests.support.raw_uploads import content
@@ -44,12 +45,14 @@ async def test_a_shared_object_goes_with_its_last_document(stores: Stores, parts
 
     async with stores.server() as server:
         kept = await asyncio.to_thread(delete_one, server.address)
+        await until_outbox_is_empty(stores)  # it holds what the second upload stored in vain
         between = await everything(stores)
         assert [document.document_id for document in between.documents] == [kept.document_id]
         assert {document.object_name for document in between.documents} <= between.objects
         await asyncio.to_thread(delete_other, server.address, kept)
         assert await server.stop() == 0
-    await clean_up(stores)
+    report = await clean_up(stores)
+    assert report.drift == DriftReport(complete=True), "the outbox is enough"
     found = await everything(stores)
     assert found.problems() == []
     assert (found.documents, found.objects, found.multiparts, found.blobs) == ((), frozenset(), frozenset(), {})
