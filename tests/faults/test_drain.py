@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import signal
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -18,14 +16,14 @@ from tests.support.invariants import clean_up, everything
 from tests.support.raw_uploads import (
     CONTENT_TYPE,
     FILENAME,
-    UPLOAD_ID_HEADER,
+    OpenUpload,
     content,
     facts,
     messages,
     reason,
     retry_after,
     spec,
-    uploads,
+    until_durable,
 )
 from tests.support.stores import Stores
 
@@ -35,44 +33,25 @@ TIMEOUT = 60
 
 
 class Running:
-    """An upload that sends what it has, never says that it is finished, and waits for its answer.
+    """An upload that sends what it has, never says that it is finished, and waits for its answer."""
 
-    By grpc's synchronous client: the other turns an answer that comes while it sends into INTERNAL (grpc#36066).
-    """
-
-    def __init__(self, channel: Any, part_size: int, number: int) -> None:
+    def __init__(self, channel: grpc.Channel, part_size: int, number: int) -> None:
         self.request_id = f"drain-{number}"
         self.accept_partial = number % 2 == 0
         self.data = content(number, PARTS * part_size + number)
-        self._channel = channel
-        self._part_size = part_size
-        self._over = threading.Event()
-        self._call = uploads(channel).Upload.future(self._messages(), timeout=TIMEOUT)
-        self._call.add_done_callback(lambda _: self._over.set())
-
-    def _messages(self) -> Iterator[pb.UploadRequest]:
+        self.call = OpenUpload(channel, timeout=TIMEOUT)
         declared = spec(self.request_id, size=len(self.data))
-        yield from messages(self.data, spec=declared, accept_partial=self.accept_partial)
-        self._over.wait(TIMEOUT)
-
-    def until_some_is_durable(self) -> None:
-        """Return once the ledger has its first part."""
-        upload_id = dict(self._call.initial_metadata())[UPLOAD_ID_HEADER]
-        watch = uploads(self._channel).WatchUpload(pb.WatchUploadRequest(upload_id=upload_id), timeout=TIMEOUT)
-        for seen in watch:
-            if seen.upload.persisted_size >= self._part_size:
-                watch.cancel()
-                return
+        self.call.send(messages(self.data, spec=declared, accept_partial=self.accept_partial))
 
     def durable_when_stopped(self) -> int:
         """Bytes, as the answer tells; every answer has to be one that says how to go on."""
         if self.accept_partial:
-            response = self._call.result()
+            response = self.call.answer()
             assert response.stop_reason == pb.STOP_REASON_DRAINING
             size: int = response.upload.persisted_size
             return size
         with pytest.raises(grpc.RpcError) as refused:
-            self._call.result()
+            self.call.answer()
         error: Any = refused.value
         assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         assert (retry_after(error) or 0) > 0
@@ -85,7 +64,8 @@ async def test_uploads_are_answered_and_go_on_after_a_restart(stores: Stores) ->
         with grpc.insecure_channel(server.address) as channel:
             running = [Running(channel, stores.part_size, number) for number in range(UPLOADS)]
             for one in running:
-                await asyncio.to_thread(one.until_some_is_durable)
+                upload_id = await asyncio.to_thread(one.call.upload_id)
+                await asyncio.to_thread(until_durable, channel, upload_id, stores.part_size, timeout=TIMEOUT)
             server.send(signal.SIGTERM)
             told = [await asyncio.to_thread(one.durable_when_stopped) for one in running]
         assert await server.wait() == 0, server.output

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
+import grpc
 from crc32c import crc32c
 from google.rpc import error_details_pb2, status_pb2
 from ledgerlift.v1 import upload_service_pb2 as pb
@@ -58,6 +60,44 @@ def messages(
 def uploads(channel: Any) -> Any:
     """The stub, of either kind of channel. Untyped, as grpc generates it."""
     return upload_service_pb2_grpc.UploadServiceStub(channel)
+
+
+class OpenUpload:
+    """An Upload call that stays open: it sends what it is given, and never ends its stream by itself.
+
+    By grpc's synchronous client: the asyncio one turns a refusal that comes while it sends into INTERNAL
+    (grpc#36066).
+    """
+
+    def __init__(self, channel: grpc.Channel, *, timeout: float) -> None:
+        """The call begins with its first message."""
+        self._messages: SimpleQueue[pb.UploadRequest | None] = SimpleQueue()
+        self._call = uploads(channel).Upload.future(iter(self._messages.get, None), timeout=timeout)
+        self._call.add_done_callback(lambda _: self._messages.put(None))  # nobody waits for more
+
+    def send(self, messages: Iterable[pb.UploadRequest]) -> None:
+        """Queue them; a call that is over does not send them."""
+        for message in messages:
+            self._messages.put(message)
+
+    def upload_id(self) -> str:
+        """As the server announces it; blocks until then."""
+        return str(dict(self._call.initial_metadata())[UPLOAD_ID_HEADER])
+
+    def answer(self) -> pb.UploadResponse:
+        """Blocks. Raises grpc.RpcError."""
+        response: pb.UploadResponse = self._call.result()
+        return response
+
+
+def until_durable(channel: grpc.Channel, upload_id: str, size: int, *, timeout: float) -> None:
+    """Block until the ledger has `size` bytes of the upload."""
+    watch = uploads(channel).WatchUpload(pb.WatchUploadRequest(upload_id=upload_id), timeout=timeout)
+    for seen in watch:
+        if seen.upload.persisted_size >= size:
+            watch.cancel()
+            return
+    raise AssertionError(f"the watch ended before {size} bytes were durable")
 
 
 def reason(error: Any) -> str:
