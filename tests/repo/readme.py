@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.programs import environment, run
+from tests.support.tools import ROOT, TOOLS, tool
 
 ADDRESS = "127.0.0.1:50051"
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -103,3 +109,33 @@ def problems(block: Block, root: Path) -> Iterator[str]:
                 and not (root / word).exists()
             ):
                 yield f"{word} does not exist"
+
+
+def copied_checkout(folder: Path) -> Path:
+    """A copy of the repository in `folder`, for blocks to run in, so that nothing they leave lands in the repository.
+
+    With a `report.pdf` in it: the file that the page's examples take for the reader's own.
+    """
+    listed = run(tool("git"), "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
+    for name in listed.split("\0"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "demo/documents/energy-report.pdf", folder / "report.pdf")
+    return folder
+
+
+def perform(block: Block, folder: Path, address: str) -> subprocess.CompletedProcess[str]:
+    """Run the block as pasted, but for the address; what it wrote, stdout and stderr together."""
+    interpreter = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
+    return subprocess.run(
+        [*interpreter, "-c", block.text.replace(ADDRESS, address)],
+        cwd=folder,
+        env=environment(LEDGERLIFT_TARGET=address, PATH=f"{TOOLS}:{environment()['PATH']}"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.repo.readme import ADDRESS, OWN_COMMANDS, SHELL, Block, blocks, commands, links, problems
-from tests.support.programs import environment, run
+from tests.repo.readme import OWN_COMMANDS, SHELL, blocks, commands, copied_checkout, links, perform, problems
+from tests.support.programs import run
 from tests.support.server import StartServer
-from tests.support.tools import ROOT, TOOLS, tool
+from tests.support.tools import ROOT, tool
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -109,33 +106,8 @@ def test_every_sub_command_exists() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the repository to run README's blocks in, so that nothing they leave lands here.
-
-    With a `report.pdf` in it: the file that the page's examples take for the reader's own.
-    """
-    tmp_path = tmp_path / "checkout"
-    listed = run(tool("git"), "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
-    for name in listed.split("\0"):
-        if name and (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "demo/documents/energy-report.pdf", tmp_path / "report.pdf")
-    return tmp_path
-
-
-def _perform(block: Block, folder: Path, address: str) -> subprocess.CompletedProcess[str]:
-    interpreter = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
-    return subprocess.run(
-        [*interpreter, "-c", block.text.replace(ADDRESS, address)],
-        cwd=folder,
-        env=environment(LEDGERLIFT_TARGET=address, PATH=f"{TOOLS}:{environment()['PATH']}"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    """Where README's blocks run."""
+    return copied_checkout(tmp_path / "checkout")
 
 
 @pytest.mark.timeout(900)
@@ -146,5 +118,5 @@ async def test_the_marked_blocks_run(checkout: Path, start_server: StartServer) 
         tool("grpcurl")
     server = await start_server()
     for block in marked:
-        done = await asyncio.to_thread(_perform, block, checkout, server.address)
+        done = await asyncio.to_thread(perform, block, checkout, server.address)
         assert done.returncode == 0, f"README.md line {block.line}:\n{block.text}\n{done.stdout}"
