@@ -13,8 +13,8 @@ from ledgerlift.v1 import document_service_pb2
 from ledgerlift.v1 import upload_service_pb2 as pb
 
 from tests.support.callers import ByHeader, named
-from tests.support.invariants import Found, clean_up, everything
-from tests.support.raw_calls import delete, digest, documents, fetch, store
+from tests.support.invariants import tidied
+from tests.support.raw_calls import begin, delete, digest, documents, fetch, store
 from tests.support.raw_uploads import content, messages, spec, uploads
 from tests.support.refusals import Refusal, outcome, refused
 from tests.support.stores import Stores, embedded
@@ -43,15 +43,6 @@ def opening(policy: int, data: bytes, *, size: bool = True, **declared: Any) -> 
     return pb.CreateUploadRequest(spec=described)
 
 
-async def left(stores: Stores) -> Found:
-    """What the stores hold after the janitor has been: all of it whole, and nothing left beside it."""
-    await clean_up(stores)
-    found = await everything(stores)
-    assert found.problems() == []
-    assert found.multiparts == frozenset()
-    return found
-
-
 async def race(stores: Stores, policy: int, data: bytes) -> tuple[list[Any], list[Refusal]]:
     """Twenty uploads of the same bytes at once that declare nothing: the answers, and the refusals."""
     async with stores.channel() as channel:
@@ -71,7 +62,7 @@ async def test_twenty_uploads_of_the_same_bytes_are_one_document(stores: Stores,
     assert refusals == []
     assert Counter(answer.duplicate for answer in answers) == {False: 1, True: CALLERS - 1}
     assert len({answer.document.SerializeToString(deterministic=True) for answer in answers}) == 1
-    (document,) = (found := await left(stores)).documents
+    (document,) = (found := await tidied(stores)).documents
     assert (document.document_id, document.sha256) == (answers[0].document.document_id, digest(data))
     assert found.objects == {document.object_name}
 
@@ -84,7 +75,7 @@ async def test_nineteen_of_twenty_uploads_of_the_same_bytes_are_rejected(stores:
     assert not answer.duplicate
     assert [one.kind for one in refusals] == [DUPLICATE] * (CALLERS - 1)
     assert {one.resource for one in refusals} == {("document", answer.document.document_id)}
-    (document,) = (found := await left(stores)).documents
+    (document,) = (found := await tidied(stores)).documents
     assert document.document_id == answer.document.document_id
     assert found.objects == {document.object_name}
 
@@ -98,17 +89,17 @@ async def test_twenty_documents_share_one_object_until_the_last_is_deleted(store
     ids = [answer.document.document_id for answer in answers]
     assert len(set(ids)) == len({answer.document.metadata["n"] for answer in answers}) == CALLERS
     assert not any(answer.duplicate for answer in answers)
-    found = await left(stores)
+    found = await tidied(stores)
     assert {document.document_id for document in found.documents} == set(ids)
     assert len(found.objects) == 1
 
     async with stores.channel() as channel:
         await asyncio.gather(*(delete(channel, document_id) for document_id in ids[1:]))
         assert await fetch(channel, ids[0]) == data
-    assert (await left(stores)).objects == found.objects
+    assert (await tidied(stores)).objects == found.objects
     async with stores.channel() as channel:
         await delete(channel, ids[0])
-    found = await left(stores)
+    found = await tidied(stores)
     assert (found.documents, found.objects, found.blobs) == ((), frozenset(), {})
 
 
@@ -123,7 +114,7 @@ async def test_after_the_last_document_the_bytes_are_stored_afresh(tmp_path: Pat
         assert again.upload.state == pb.UPLOAD_STATE_ACTIVE
         second = await store(channel, data, duplicate_policy=CREATE_NEW)
         assert await fetch(channel, second.document.document_id) == data
-    found = await left(stores)
+    found = await tidied(stores)
     assert [document.document_id for document in found.documents] == [second.document.document_id]
     assert len(found.objects) == 1
 
@@ -140,7 +131,7 @@ async def test_twenty_uploads_of_different_bytes_under_one_key_are_one_document(
     (answer,) = [one for one in results if one not in refusals]
     assert [one.kind for one in refusals] == [TAKEN] * (CALLERS - 1)
     assert {one.resource for one in refusals} == {("document", answer.document.document_id)}
-    found = await left(stores)
+    found = await tidied(stores)
     assert [document.document_id for document in found.documents] == [answer.document.document_id]
     assert len(found.objects) == 1
 
@@ -148,13 +139,19 @@ async def test_twenty_uploads_of_different_bytes_under_one_key_are_one_document(
 async def test_the_key_is_looked_at_before_the_digest(tmp_path: Path) -> None:
     """The same bytes under a taken key are its document, or are refused; under another key the digest decides."""
     data, other = content(1, 1000), content(2, 1000)
+    expected = {RETURN_EXISTING: None, REJECT: DUPLICATE, CREATE_NEW: TAKEN}
     async with embedded(tmp_path).channel() as channel:
-        held = (await store(channel, data, key="k")).document
+        # Sessions from before the key was taken, so that only the end of their bytes can decide.
+        early = {
+            policy: [await begin(channel, key="k", duplicate_policy=policy) for _ in "ab"] for policy in expected
+        }
+        oldest = (await store(channel, data)).document
         await store(channel, other)
-        expected = {RETURN_EXISTING: None, REJECT: DUPLICATE, CREATE_NEW: TAKEN}
+        held = (await store(channel, data, key="k", duplicate_policy=CREATE_NEW)).document
         for policy, kind in expected.items():
-            # Sent to the end, and again up front: the same answer.
+            same, different = early[policy]
             for method, request in (
+                (uploads(channel).Upload, messages(data, finish=True, upload_id=same)),
                 (uploads(channel).Upload, whole(data, policy, key="k")),
                 (uploads(channel).CreateUpload, opening(policy, data, key="k")),
             ):
@@ -164,11 +161,15 @@ async def test_the_key_is_looked_at_before_the_digest(tmp_path: Path) -> None:
                 else:
                     assert (answer.kind, answer.resource) == (kind, ("document", held.document_id))
             # Bytes that are there already, but under no key: the key comes first.
-            for request in (opening(policy, other, key="k"), opening(policy, other, key="k", size=False)):
-                refusal = await refused(uploads(channel).CreateUpload, request)
+            for method, request in (
+                (uploads(channel).Upload, messages(other, finish=True, upload_id=different)),
+                (uploads(channel).CreateUpload, opening(policy, other, key="k")),
+                (uploads(channel).CreateUpload, opening(policy, other, key="k", size=False)),
+            ):
+                refusal = await refused(method, request)
                 assert (refusal.kind, refusal.resource) == (TAKEN, ("document", held.document_id))
         again = await store(channel, data, key="another")
-        assert (again.document, again.duplicate) == (held, True)  # the new key is ignored
+        assert (again.document, again.duplicate) == (oldest, True)  # the new key is ignored
 
 
 async def test_declared_bytes_are_answered_before_they_are_sent(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ledgerlift.v1 import operations_service_pb2 as operations
 from ledgerlift.v1 import upload_service_pb2 as pb
 
 from tests.support.callers import ByHeader, named
-from tests.support.raw_calls import begin, digest, documents, session, store, until_ended
+from tests.support.raw_calls import begin, digest, documents, session, store, until_durable, until_ended
 from tests.support.raw_uploads import content, messages, spec, uploads
 from tests.support.refusals import Refusal, refusal_of, refused
 from tests.support.stores import embedded
@@ -211,20 +211,22 @@ async def test_a_committed_upload_cannot_be_given_up(tmp_path: Path) -> None:
 
 
 async def test_a_newer_stream_has_taken_the_session(tmp_path: Path) -> None:
-    """UPLOAD_SUPERSEDED ends the older stream at once, with what was durable by then; the newer one commits."""
+    """UPLOAD_SUPERSEDED ends the older stream at once, with what is durable; the newer one commits."""
     data = content(1, PART + 10)
     async with channel_to(tmp_path) as channel:
         upload_id = await begin(channel)
         older = uploads(channel).Upload(timeout=60, metadata=(("x-request-id", "older"),))
         await older.write(M(upload_id=upload_id, data=data[:PART]))
-        await older.initial_metadata()
-        newer = await uploads(channel).Upload(messages(data, finish=True, upload_id=upload_id))
+        await until_durable(channel, upload_id, PART)  # from here on it only waits
+        newer = uploads(channel).Upload(timeout=60)
+        await newer.write(M(upload_id=upload_id))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await older
-    refusal = refusal_of(caught.value, "older")
-    assert refusal.kind == (Code.ABORTED, "UPLOAD_SUPERSEDED")
-    assert refusal.facts["upload_id"] == upload_id
-    assert newer.document.sha256 == digest(data)
+        refusal = refusal_of(caught.value, "older")
+        assert refusal.kind == (Code.ABORTED, "UPLOAD_SUPERSEDED")
+        assert refusal.facts == {"upload_id": upload_id, "persisted_size": str(PART)}
+        await newer.write(M(data=data[PART:], finish_write=True))
+        assert (await newer).document.sha256 == digest(data)
 
 
 async def test_conflicts_name_what_is_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ledgerlift.v1 import upload_service_pb2 as pb
 from ledgerlift_server.domain.upload_models import UploadState
 
-from tests.support.invariants import clean_up, everything
+from tests.support.invariants import tidied
 from tests.support.raw_calls import TIMEOUT, digest, until_ended
 from tests.support.raw_uploads import content, messages, spec, uploads
 from tests.support.refusals import Refusal, refused
@@ -51,12 +51,9 @@ async def newest(channel: Any) -> str:
 
 async def found_once(stores: Stores, data: bytes) -> str:
     """The id of the one document that the stores hold, whole, with nothing left beside it."""
-    await clean_up(stores)
-    found = await everything(stores)
-    assert found.problems() == []
+    found = await tidied(stores)
     assert [one.sha256 for one in found.documents] == [digest(data)]
     assert len(found.objects) == 1
-    assert found.multiparts == frozenset()
     return found.documents[0].document_id
 
 
@@ -80,7 +77,7 @@ async def test_fifty_callers_whose_digest_is_wrong_are_all_refused(stores: Store
         wrong = [messages(data, finish=True, spec=spec(REQUEST_ID, sha256="0" * 64)) for _ in range(CALLERS)]
         refusals = await asyncio.gather(*(refused(uploads(channel).Upload, stream) for stream in wrong))
     assert {refusal.kind for refusal in refusals} == {(grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")}
-    found = await everything(stores)
+    found = await tidied(stores)
     assert (found.documents, found.objects) == ((), frozenset())
     assert {session.state for session in found.sessions} == {UploadState.FAILED}
 

@@ -11,7 +11,7 @@ import pytest
 from grpc import StatusCode as Code
 from ledgerlift.v1 import upload_service_pb2 as pb
 
-from tests.support.invariants import clean_up, everything
+from tests.support.invariants import tidied
 from tests.support.raw_calls import begin, digest, store, until_durable
 from tests.support.raw_uploads import content, messages, spec, uploads
 from tests.support.server import in_process_server
@@ -29,20 +29,26 @@ async def send_part(channel: Any, upload_id: str, data: bytes, start: int = 0, s
 async def test_a_session_tells_what_is_known_of_it(tmp_path: Path) -> None:
     """The spec as it was given, its sizes, and how long it lives: longer with each stored part."""
     stores = embedded(tmp_path)
-    described = spec("r", key="k", metadata={"a": "b"}, size=2 * stores.part_size, sha256=digest(b"some"))
+    part = stores.part_size
+    described = spec("r", key="k", metadata={"a": "b"}, size=3 * part, sha256=digest(b"some"))
     described.duplicate_policy = pb.DUPLICATE_POLICY_REJECT
     async with stores.channel(upload_session_lifetime=3600.0) as channel:
         opened = (await uploads(channel).CreateUpload(pb.CreateUploadRequest(spec=described))).upload
         assert (opened.spec, opened.state) == (described, pb.UPLOAD_STATE_ACTIVE)
-        assert (opened.persisted_size, opened.part_size, opened.document_id) == (0, stores.part_size, "")
+        assert (opened.persisted_size, opened.part_size, opened.document_id) == (0, part, "")
         assert opened.segment_size % opened.part_size == 0
         lifetime = opened.expire_time.ToDatetime() - opened.create_time.ToDatetime()
         assert abs(lifetime - timedelta(hours=1)) < timedelta(seconds=1)
-        await send_part(channel, opened.upload_id, bytes(stores.part_size))
-        now = (await uploads(channel).GetUpload(pb.GetUploadRequest(upload_id=opened.upload_id))).upload
-        assert now.persisted_size == stores.part_size
-        assert now.expire_time.ToDatetime() > opened.expire_time.ToDatetime()
-        assert now.update_time.ToDatetime() > opened.update_time.ToDatetime()
+        call = uploads(channel).Upload(timeout=60)
+        seen = [opened]
+        for sent in (1, 2):
+            await call.write(pb.UploadRequest(upload_id=opened.upload_id if sent == 1 else None, data=bytes(part)))
+            await until_durable(channel, opened.upload_id, sent * part)
+            now = (await uploads(channel).GetUpload(pb.GetUploadRequest(upload_id=opened.upload_id))).upload
+            assert now.expire_time.ToDatetime() > seen[-1].expire_time.ToDatetime()
+            assert now.update_time.ToDatetime() > seen[-1].update_time.ToDatetime()
+            seen.append(now)
+        call.cancel()
 
 
 async def test_giving_up_is_repeatable_and_leaves_nothing(stores: Stores) -> None:
@@ -59,10 +65,7 @@ async def test_giving_up_is_repeatable_and_leaves_nothing(stores: Stores) -> Non
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         assert caught.value.code() is Code.FAILED_PRECONDITION
-    await clean_up(stores)
-    found = await everything(stores)
-    assert found.problems() == []
-    assert (found.objects, found.multiparts, found.removals) == (frozenset(), frozenset(), 0)
+    assert (await tidied(stores)).objects == frozenset()
 
 
 async def test_lists_of_sessions(stores: Stores) -> None:
