@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from ledgerlift_server.domain.upload_models import StoredPart
 from tests.support.object_stores import PART, SESSION, Kind, content, put, put_part, put_parts
 
 NAME = "objects/ab/0199-aa"
+GIB = 1024**3
 SMALL = b"the last part may be small"
 
 
@@ -42,6 +44,24 @@ async def test_the_parts_become_the_object(store: ObjectStore, size: int) -> Non
     for offset in {0, 1, PART - 1, PART, PART + 1, 2 * PART - 3, size - 1, size}:
         assert await store.read(NAME, offset, 7) == data[offset : offset + 7]
     assert await store.read(NAME, 3, size) == data[3:]
+
+
+@pytest.mark.gib
+@pytest.mark.timeout(600)
+async def test_a_document_of_a_gibibyte(store: ObjectStore) -> None:
+    """All of it, by its digest, in parts that no two are alike."""
+    block, sent, upload = content(PART), hashlib.sha256(), await store.create_multipart(NAME, token=SESSION)
+    parts = []
+    for number in range(1, GIB // PART + 2):
+        data = (number.to_bytes(4) + block[4:])[: GIB - (number - 1) * PART]
+        sent.update(data)
+        parts.append(await put_part(store, NAME, upload, number, data))
+    await store.complete_multipart(NAME, upload, parts)
+    assert (await store.stat(NAME)).size == GIB
+    read = hashlib.sha256()
+    for offset in range(0, GIB, PART):
+        read.update(await store.read(NAME, offset, PART))
+    assert read.digest() == sent.digest()
 
 
 async def test_nothing_is_visible_before_the_end(store: ObjectStore) -> None:
