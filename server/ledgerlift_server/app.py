@@ -26,10 +26,12 @@ from ledgerlift_server.domain.upload_service import UploadService
 from ledgerlift_server.domain.upload_stream import StreamTools
 from ledgerlift_server.domain.validation import Limits
 from ledgerlift_server.grpc_server import SERVICES, add_services, add_side_services, make_server
+from ledgerlift_server.interceptors.admission import Admission
 from ledgerlift_server.interceptors.authentication import Anybody, Authenticator
 from ledgerlift_server.interceptors.chain import build_chain
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
-from ledgerlift_server.interceptors.policy import policies_of
+from ledgerlift_server.interceptors.policy import Policies, policies_of
+from ledgerlift_server.resilience.slots import Slots
 from ledgerlift_server.rpc.document_servicer import DocumentServicer
 from ledgerlift_server.rpc.operations_servicer import OperationsServicer
 from ledgerlift_server.rpc.upload_servicer import UploadServicer
@@ -95,6 +97,7 @@ def _server(settings: Settings, core: Core, pulses: SessionPulses, authenticator
             policies,
             authenticator=authenticator,
             lifecycle=lifecycle,
+            admission=_admission(settings, policies),
             lowered_timeouts={
                 policy_pb2.BULKHEAD_QUERIES: settings.default_request_timeout,
                 policy_pb2.BULKHEAD_OPERATIONS: settings.default_request_timeout,
@@ -126,6 +129,18 @@ def _server(settings: Settings, core: Core, pulses: SessionPulses, authenticator
     )
     names = [service.full_name for service in SERVICES]
     return RunningServer(server, health_servicer, lifecycle, entry, names, settings.host)
+
+
+def _admission(settings: Settings, policies: Policies) -> Admission:
+    return Admission(
+        policies,
+        {
+            policy_pb2.BULKHEAD_UPLOADS: Slots("uploads", settings.max_concurrent_uploads),
+            policy_pb2.BULKHEAD_DOWNLOADS: Slots("downloads", settings.max_concurrent_downloads),
+            policy_pb2.BULKHEAD_WATCHES: Slots("watches", settings.max_concurrent_watches),
+            policy_pb2.BULKHEAD_QUERIES: Slots("queries", settings.max_concurrent_queries),
+        },
+    )
 
 
 def _stream_tools(settings: Settings, core: Core, pulses: SessionPulses) -> StreamTools:

@@ -194,6 +194,16 @@ class Settings(BaseSettings):
     request_id_lifetime: Seconds = 7 * 24 * 3600.0
     """How long a request id is remembered after its session ended."""
 
+    # Calls at once, by kind. One more is told when to come back; health and operations are never refused.
+    max_concurrent_uploads: Count = 2000
+    """Upload calls."""
+    max_concurrent_downloads: Count = 500
+    """DownloadDocument calls."""
+    max_concurrent_watches: Count = 2000
+    """WatchUpload and WatchEvents calls."""
+    max_concurrent_queries: Count = 1000
+    """Unary calls."""
+
     # Deadlines of calls that bring none. They can only lower what the method's policy in `protos` says.
     default_request_timeout: Seconds = 30.0
     """For unary calls."""

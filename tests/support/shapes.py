@@ -53,19 +53,27 @@ def handlers(script: Script) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
 
 
 @asynccontextmanager
-async def serving(
+async def listening(
     methods: dict[str, grpc.RpcMethodHandler[Any, Any]], interceptors: Sequence[grpc.aio.ServerInterceptor]
-) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a server that has `methods` behind `interceptors`."""
+) -> AsyncIterator[str]:
+    """The address of a server that has `methods` behind `interceptors`."""
     server = grpc.aio.server(interceptors=interceptors, options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield channel
+        yield f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
+
+
+@asynccontextmanager
+async def serving(
+    methods: dict[str, grpc.RpcMethodHandler[Any, Any]], interceptors: Sequence[grpc.aio.ServerInterceptor]
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to such a server."""
+    async with listening(methods, interceptors) as address, grpc.aio.insecure_channel(address) as channel:
+        yield channel
 
 
 async def call(

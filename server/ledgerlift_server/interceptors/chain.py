@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 
 from ledgerlift_server.interceptors.access_log import AccessLog
+from ledgerlift_server.interceptors.admission import Admission
 from ledgerlift_server.interceptors.authentication import Authentication, Authenticator
 from ledgerlift_server.interceptors.authorization import Authorization
 from ledgerlift_server.interceptors.deadline import Deadlines
@@ -22,6 +23,7 @@ def build_chain(
     *,
     authenticator: Authenticator,
     lifecycle: Lifecycle,
+    admission: Admission,
     lowered_timeouts: Mapping[int, float],
     new_id: Callable[[], str],
     log_calls: bool,
@@ -35,5 +37,6 @@ def build_chain(
         Authentication(policies, authenticator),
         Authorization(policies),
         lifecycle,
+        admission,  # after who and whether: a caller without the role takes no slot from one with it
         Decoding(),  # last: nobody's bytes are looked at before it is known that they may be
     ]
