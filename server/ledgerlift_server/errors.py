@@ -66,10 +66,12 @@ class LedgerLiftError(Exception):
     """Root of the tree.
 
     `reason` is stable and machine-readable (AIP-193); `metadata` holds the facts a caller needs in
-    order to act, such as `upload_id` and `persisted_size`; `retry_after` is in seconds.
+    order to act, such as `upload_id` and `persisted_size`; `retry_after` is in seconds. `rerun`: the same call
+    may well succeed a moment later, and nothing further in has tried it again (`interceptors/retry.py`).
     """
 
     reason: str = "INTERNAL"
+    rerun: bool = False
 
     def __init__(
         self,
@@ -236,9 +238,24 @@ class CircuitOpen(TryLater):
 
 
 class DependencyUnavailable(TryLater):
-    """A dependency failed or did not answer in its own time."""
+    """A dependency failed or did not answer in its own time.
+
+    `answered`: it did answer, with a refusal that somebody has to do something about (a wrong password, a bucket
+    that is not there). A breaker would not help, and what repaired it would wait for the breaker.
+    """
 
     reason = "DEPENDENCY_UNAVAILABLE"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float = 1.0,
+        metadata: Mapping[str, str] | None = None,
+        answered: bool = False,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, metadata=metadata)
+        self.answered = answered
 
 
 class UploadCommitting(TryLater):
