@@ -71,12 +71,15 @@ REQUESTS: list[tuple[Any, set[str]]] = [
     (pb.WatchUploadRequest(upload_id=NOWHERE.upper()), {"upload_id"}),
     (pb.ListUploadsRequest(page_size=-1, state=99), {"state", "page_size"}),  # type: ignore[arg-type]  # as above
     (pb.ListUploadsRequest(page_token=NONSENSE), {"page_token"}),
+    (pb.ListUploadsRequest(request_id="a\0"), {"request_id"}),
     (pb.CheckDigestsRequest(), {"sha256"}),
     (pb.CheckDigestsRequest(sha256=["0" * 64] * 1001), {"sha256"}),
     (documents.GetDocumentRequest(), {"document_id"}),
     (documents.DeleteDocumentRequest(document_id="7"), {"document_id"}),
     (documents.ListDocumentsRequest(page_size=-1, status=99), {"status", "page_size"}),  # type: ignore[arg-type]  # as above
     (documents.ListDocumentsRequest(page_token=NONSENSE), {"page_token"}),
+    (documents.ListDocumentsRequest(content_type="a\0", key_prefix="k\0"), {"content_type", "key_prefix"}),
+    (documents.ListDocumentsRequest(content_type="a" * 256, key_prefix="k" * 513), {"content_type", "key_prefix"}),
     (documents.DownloadDocumentRequest(offset=-1, length=-1), {"document_id", "offset", "length"}),
     (documents.UpdateProcessingStatusRequest(request_id="r" * 129), {"document_id", "status", "request_id"}),
     (documents.UpdateProcessingStatusRequest(document_id=NOWHERE, status=FAILED), {"error_message"}),
@@ -140,17 +143,24 @@ async def test_a_type_that_is_not_allowed_names_those_that_are(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "method", ["UploadService/CreateUpload", "UploadService/Upload", "DocumentService/WatchEvents"]
+    "method",
+    [
+        "ledgerlift.v1.UploadService/CreateUpload",
+        "ledgerlift.v1.UploadService/Upload",
+        "ledgerlift.v1.DocumentService/WatchEvents",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
 )
 async def test_bytes_that_are_no_message_are_the_callers_mistake(tmp_path: Path, method: str) -> None:
     """Of every shape of call: nothing of the parser's own words, and no traceback for each in the log."""
-    path = f"/ledgerlift.v1.{method}"
+    path = f"/{method}"
     async with embedded(tmp_path).channel() as channel:
         raw: Any = channel  # its stubs take bytes where they are given no serializer
         call, request = {
             "CreateUpload": (raw.unary_unary(path), b"\xff"),
             "Upload": (raw.stream_unary(path), iter([b"\xff"])),
             "WatchEvents": (raw.unary_stream(path), b"\xff"),
+            "ServerReflectionInfo": (raw.stream_stream(path), iter([b"\xff"])),
         }[method.partition("/")[2]]
         refusal = await refused(call, request)
     assert (refusal.kind, [*refusal.violations]) == (INVALID, ["request"])

@@ -17,6 +17,7 @@ from ledgerlift_server.errors import DocumentTooLarge, FieldViolation, InvalidRe
 
 MAX_FILENAME_CHARACTERS = 255  # at most 1020 bytes of UTF-8
 MAX_KEY_CHARACTERS = 512
+MAX_CONTENT_TYPE_CHARACTERS = 255  # what `_MEDIA_TYPE` below allows
 MAX_METADATA_ENTRIES = 64
 MAX_METADATA_KEY_CHARACTERS = 128
 MAX_METADATA_VALUE_CHARACTERS = 1024

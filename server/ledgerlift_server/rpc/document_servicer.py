@@ -12,7 +12,12 @@ from ledgerlift_server.domain.document_service import DocumentService
 from ledgerlift_server.domain.download import Downloads
 from ledgerlift_server.domain.event_feed import EventFeed
 from ledgerlift_server.domain.models import Document, DocumentFilter, EventFilter
-from ledgerlift_server.domain.validation import Violations, page_size_of
+from ledgerlift_server.domain.validation import (
+    MAX_CONTENT_TYPE_CHARACTERS,
+    MAX_KEY_CHARACTERS,
+    Violations,
+    page_size_of,
+)
 from ledgerlift_server.rpc import convert
 from ledgerlift_server.rpc.caller import current_caller
 
@@ -45,6 +50,8 @@ class DocumentServicer(document_service_pb2_grpc.DocumentServiceServicer):
             if request.HasField("created_before")
             else None,
         )
+        found.text("content_type", request.content_type, MAX_CONTENT_TYPE_CHARACTERS)
+        found.text("key_prefix", request.key_prefix, MAX_KEY_CHARACTERS)
         page_size = page_size_of(found, "page_size", request.page_size)
         found.raise_if_any()
         page = await self._documents.list(

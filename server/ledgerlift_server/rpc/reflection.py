@@ -7,13 +7,17 @@ given a pool that knows them; the protocol stays the library's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import aclosing
 from importlib.resources import files
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
+
+from ledgerlift_server.errors import FieldViolation, InvalidRequest
 
 DESCRIBED = "described.binpb"
 """FileDescriptorSet with source info, made by `scripts/gen-protos` beside the generated modules."""
@@ -23,7 +27,21 @@ def reflection_servicer(service_names: Sequence[str]) -> aio.ReflectionServicer:
     """A servicer that lists `service_names` and itself."""
     described = descriptor_pb2.FileDescriptorSet.FromString(files("ledgerlift.v1").joinpath(DESCRIBED).read_bytes())
     pool = CommentedPool({file.name: file for file in described.file})
-    return aio.ReflectionServicer((*service_names, SERVICE_NAME), pool=pool)
+    return _ReflectionServicer((*service_names, SERVICE_NAME), pool=pool)  # type: ignore[no-untyped-call]  # theirs
+
+
+class _ReflectionServicer(aio.ReflectionServicer):
+    """The library's. A stream decodes as it is read, and what is no message is the caller's mistake here as well."""
+
+    async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
+        """Raises InvalidRequest."""
+        generated: Any = super().ServerReflectionInfo(request_iterator, context)
+        try:
+            async with aclosing(generated) as answers:
+                async for answer in answers:
+                    yield answer
+        except DecodeError:
+            raise InvalidRequest([FieldViolation("request", "is not a message of this method")]) from None
 
 
 class CommentedFile:

@@ -14,7 +14,14 @@ from ledgerlift_server.domain.upload_models import UploadFilter, UploadSession, 
 from ledgerlift_server.domain.upload_options import UploadOptions
 from ledgerlift_server.domain.upload_service import UploadService
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
-from ledgerlift_server.domain.validation import MAX_DIGESTS, MAX_METADATA_ENTRIES, Limits, Violations, page_size_of
+from ledgerlift_server.domain.validation import (
+    MAX_DIGESTS,
+    MAX_METADATA_ENTRIES,
+    MAX_REQUEST_ID_CHARACTERS,
+    Limits,
+    Violations,
+    page_size_of,
+)
 from ledgerlift_server.rpc import convert
 from ledgerlift_server.rpc.caller import current_caller
 from ledgerlift_server.rpc.request_stream import RequestStream
@@ -94,6 +101,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         """See `UploadService` in `protos`."""
         found = Violations()
         state = convert.enum_member(UploadState, pb.UploadState, "UPLOAD_STATE", request.state, found, "state")
+        found.text("request_id", request.request_id, MAX_REQUEST_ID_CHARACTERS)
         page_size = page_size_of(found, "page_size", request.page_size)
         found.raise_if_any()
         page = await self._uploads.list(
