@@ -7,88 +7,34 @@ secret may stand in a file that the variable with `_FILE` behind its name points
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BeforeValidator,
-    ByteSize,
-    Field,
-    ModelWrapValidatorHandler,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AliasChoices, ByteSize, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ledgerlift_server.adapters.s3.options import S3Options
 from ledgerlift_server.adapters.sql.engine import normalise
 from ledgerlift_server.domain.upload_options import GIB, KIB, MIB, UploadOptions
 from ledgerlift_server.settings_problems import InvalidSettings, Problem, problems_of
-from ledgerlift_server.settings_rules import SecretFiles, broken_rules, readable_secret
+from ledgerlift_server.settings_rules import SecretFiles, broken_rules
+from ledgerlift_server.settings_types import (
+    Address,
+    Count,
+    DatabaseUrl,
+    KeyPrefix,
+    Lower,
+    MediaTypes,
+    Percent,
+    ReadinessChecks,
+    Seconds,
+    Secret,
+    Size,
+    Upper,
+    Url,
+)
 
 MESSAGE_HEADROOM = 64 * KIB
 """Bytes of a message that are not data: what GetLimits tells clients to leave free."""
-
-
-def _comma_separated(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _form(pattern: str, sentence: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(sentence)
-        return value
-
-    return AfterValidator(check)
-
-
-def _address(value: str) -> str:
-    form = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:\[\]/]+):(\d{1,5})", value)
-    if form is None or int(form[2]) > 65535:
-        raise ValueError("must be `host:port`, an IPv6 host in brackets")
-    return value
-
-
-def _known_database(url: SecretStr) -> SecretStr:
-    normalise(url.get_secret_value())
-    return url
-
-
-def _key_prefix(value: str) -> str:
-    S3Options(bucket="any", prefix=value)
-    return value
-
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Size = Annotated[ByteSize, Field(ge=1)]
-Secret = Annotated[SecretStr, BeforeValidator(readable_secret)]
-_TYPE_NAME = r"[a-z0-9][a-z0-9!#$&^_.+-]*"
-MediaType = Annotated[
-    str,
-    _form(
-        rf"\*/\*|{_TYPE_NAME}/(\*|{_TYPE_NAME})",
-        "must be media types in lower case, `type/*` or `*/*`, separated by commas",
-    ),
-]
-MediaTypes = Annotated[tuple[MediaType, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)]
-Address = Annotated[str, AfterValidator(_address)]
-Url = Annotated[str, _form(r"https?://[^\s/]+/?", "must be `http://host:port` or `https://host:port`")]
 
 
 class Settings(BaseSettings):
@@ -109,13 +55,13 @@ class Settings(BaseSettings):
     """Take SQLite or the file store in production as well: durable, but of one machine, and one process."""
     grpc_address: Address = "127.0.0.1:50051"
     """`host:port`; port 0 takes a free one, which the log names."""
-    auth_mode: Annotated[Literal["none"], BeforeValidator(_lower)] | None = None
+    auth_mode: Annotated[Literal["none"], Lower] | None = None
     """`none`: everyone is `anonymous` and may do everything. Must be said where the address is not loopback."""
 
     # Where documents and their records go.
     data_dir: Path = Path("data")
     """Holds the embedded database and the file store, where no other is set."""
-    database_url: Annotated[Secret, AfterValidator(_known_database)] | None = None
+    database_url: DatabaseUrl | None = None
     """`postgresql://user:password@host/name`; not set: SQLite in `data_dir`."""
     db_pool_size: Count = 20
     """Connections that are kept."""
@@ -135,7 +81,7 @@ class Settings(BaseSettings):
     """A transaction that takes longer is logged by its name."""
     s3_bucket: str | None = None
     """Bucket of the documents; not set: files in `data_dir`."""
-    s3_prefix: Annotated[str, AfterValidator(_key_prefix)] = ""
+    s3_prefix: KeyPrefix = ""
     """What every key begins with, ending in a slash. What is below it is ours alone: the janitor cleans it."""
     s3_endpoint: Url | None = None
     """URL of an S3 server other than AWS."""
@@ -211,9 +157,9 @@ class Settings(BaseSettings):
     """For one Upload call."""
 
     # What operators see.
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = "INFO"
     """Least severe entry that is written."""
-    log_format: Annotated[Literal["json", "console"], BeforeValidator(_lower)] = "json"
+    log_format: Annotated[Literal["json", "console"], Lower] = "json"
     """One JSON object a line, or lines for people."""
     enable_request_logging: bool = True
     """One entry for each call when it ends."""
@@ -221,6 +167,20 @@ class Settings(BaseSettings):
     """Lets grpcurl and the like see the API."""
     enable_channelz: bool = False
     """Lets grpc's own tools see connections and their addresses."""
+
+    # Health.
+    health_cache_ttl: Seconds = 30.0
+    """Between two looks at what is well; what a breaker finds out is looked at once."""
+    health_check_timeout: Seconds = 3.0
+    """For one look at the database or the store."""
+    readiness_checks: ReadinessChecks = ("database", "storage")
+    """What `readiness` depends on, beside the server itself: `database`, `storage`, `system`, or `none`."""
+    high_cpu_percent: Percent = 90.0
+    """Share of the machine's processors in use from which on `system` is not well."""
+    high_memory_percent: Percent = 90.0
+    """The same of its memory."""
+    high_disk_percent: Percent = 90.0
+    """The same of the disk of `data_dir`."""
 
     # Housekeeping.
     janitor_interval: Seconds = 30.0
