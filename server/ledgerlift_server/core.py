@@ -115,7 +115,7 @@ async def start(core: Core, settings: Settings) -> None:
 
 async def prepare_schema(database: Database, settings: Settings, *, migrating: bool) -> None:
     """Wait for the database, then bring it to this version's schema or check that it is there. Raises CannotStart."""
-    await _insist("database", database.ping, settings.startup_timeout)
+    await _insist("database", database.check, settings.startup_timeout)
     try:
         await asyncio.to_thread(migrate if migrating else check_schema, settings.sqlalchemy_url)
     except SchemaMismatch as mismatch:

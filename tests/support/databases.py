@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.adapters.sql import (
     Database,
     DatabaseOptions,
@@ -21,6 +20,8 @@ from ledgerlift_server.adapters.sql import (
 from ledgerlift_server.adapters.sql.engine import normalise
 from ledgerlift_server.resilience.bulkhead import Bulkhead
 from sqlalchemy import NullPool, create_engine, text
+
+from tests.support.dependencies import never_opens
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -69,7 +70,7 @@ def open_database() -> Iterator[OpenDatabase]:
     def open_one(url: str, options: DatabaseOptions | None = None, **more: Any) -> Database:
         options = options or DatabaseOptions()
         bulkhead = Bulkhead("database", connections(url, options), max_wait=30.0)
-        database = Database(url, Dependency("database", bulkhead), options, **more)
+        database = Database(url, never_opens("database", bulkhead), options, **more)
         opened.append((database, bulkhead))
         return database
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from crc32c import crc32c
-from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.adapters.filesystem import FilesystemStore
 from ledgerlift_server.domain.upload_models import StoredPart
 from ledgerlift_server.resilience.bulkhead import Bulkhead
 
+from tests.support.dependencies import never_opens
 from tests.support.os_calls import watched
 
 NAME = "objects/ab/0199-aa"
@@ -86,7 +86,7 @@ async def prepare(scenario: str, store: FilesystemStore, root: Path) -> Step:
 async def run(scenario: str, root: Path, crash_before: int) -> None:
     """Run the scenario; in its last step, be gone before call number `crash_before`."""
     bulkhead = Bulkhead("storage", 2, max_wait=10)
-    store = FilesystemStore(root, Dependency("storage", bulkhead))
+    store = FilesystemStore(root, never_opens("storage", bulkhead))
     step = await prepare(scenario, store, root)
     calls = itertools.count(1)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from crc32c import crc32c
-from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.adapters.filesystem import FilesystemStore
 from ledgerlift_server.adapters.s3 import S3Options, S3Store
 from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
@@ -17,6 +16,7 @@ from ledgerlift_server.domain.upload_models import StoredPart
 from ledgerlift_server.errors import DependencyUnavailable
 from ledgerlift_server.resilience.bulkhead import Bulkhead
 
+from tests.support.dependencies import never_opens
 from tests.support.s3 import store_options
 
 MIB = 1024 * 1024
@@ -75,7 +75,7 @@ def open_file_store(storage_bulkhead: Bulkhead) -> Iterator[OpenFileStore]:
     opened: list[FilesystemStore] = []
 
     def open_one(root: Path) -> FilesystemStore:
-        opened.append(FilesystemStore(root, Dependency("storage", storage_bulkhead)))
+        opened.append(FilesystemStore(root, never_opens("storage", storage_bulkhead)))
         return opened[-1]
 
     yield open_one
@@ -89,7 +89,7 @@ def open_s3_store(storage_bulkhead: Bulkhead) -> Iterator[OpenS3Store]:
     opened: list[S3Store] = []
 
     def open_one(options: S3Options) -> S3Store:
-        opened.append(S3Store(options, Dependency("storage", storage_bulkhead)))
+        opened.append(S3Store(options, never_opens("storage", storage_bulkhead)))
         return opened[-1]
 
     yield open_one

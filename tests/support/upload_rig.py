@@ -19,7 +19,6 @@ from typing import Any, cast
 from crc32c import crc32c as crc_of
 from ledgerlift_server.adapters.compute import ComputePool
 from ledgerlift_server.adapters.content import SignatureInspector
-from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.adapters.digest import HashlibHashers, LibcryptoHashers, crc32c, load_hashers
 from ledgerlift_server.adapters.filesystem import FilesystemStore
 from ledgerlift_server.adapters.sql import Database, DatabaseOptions, SqlDocuments, SqlMaintenance, SqlUploadLedger
@@ -43,6 +42,7 @@ from ledgerlift_server.domain.upload_stream import Committed, Stopped, StreamToo
 from ledgerlift_server.domain.validation import Limits
 from ledgerlift_server.resilience.bulkhead import Bulkhead
 
+from tests.support.dependencies import never_opens
 from tests.support.domain_objects import OWNER, caller
 from tests.support.loop_clock import LoopClock
 
@@ -274,8 +274,8 @@ class UploadRig:
         self._database_bulkhead = Bulkhead("database", 8, max_wait=30.0)
         self._store_bulkhead = Bulkhead("storage", 8, max_wait=30.0)
         self.compute = ComputePool(2)
-        self.database = Database(database_url, Dependency("database", self._database_bulkhead), DatabaseOptions())
-        self.store = FilesystemStore(folder, Dependency("storage", self._store_bulkhead))
+        self.database = Database(database_url, never_opens("database", self._database_bulkhead), DatabaseOptions())
+        self.store = FilesystemStore(folder, never_opens("storage", self._store_bulkhead))
         self.ledger = SqlUploadLedger(self.database)
         self.documents = SqlDocuments(self.database)
         self.maintenance = SqlMaintenance(self.database)

@@ -33,7 +33,7 @@ def hang() -> Iterator[threading.Event]:
 
 async def test_the_answer_passes_through(bulkhead: Bulkhead) -> None:
     """A dependency that answers is not noticed."""
-    assert await Dependency("storage", bulkhead).call(divmod, 7, 2) == (3, 1)
+    assert await Dependency("storage", bulkhead).call("ping", divmod, 7, 2) == (3, 1)
 
 
 async def test_what_the_adapter_translated_passes_through(bulkhead: Bulkhead) -> None:
@@ -43,14 +43,14 @@ async def test_what_the_adapter_translated_passes_through(bulkhead: Bulkhead) ->
         raise DependencyUnavailable("the storage is down")
 
     with pytest.raises(DependencyUnavailable, match="the storage is down"):
-        await Dependency("storage", bulkhead).call(fail)
+        await Dependency("storage", bulkhead).call("ping", fail)
 
 
 async def test_no_free_connection_is_an_overload(bulkhead: Bulkhead, hang: threading.Event) -> None:
     """The caller may come again: nothing was begun."""
     clock, storage = LoopClock(), Dependency("storage", bulkhead)
-    holder = asyncio.create_task(storage.call(hang.wait, 60))
-    queued = asyncio.create_task(storage.call(int))
+    holder = asyncio.create_task(storage.call("ping", hang.wait, 60))
+    queued = asyncio.create_task(storage.call("ping", int))
     await turns()
     await clock.advance(5.1)
     with pytest.raises(Overloaded, match="storage") as refused:
@@ -64,7 +64,7 @@ async def test_no_answer_in_time_is_a_deadline_exceeded(bulkhead: Bulkhead, hang
     """The caller learns in time that the outcome is unknown."""
     clock, storage = LoopClock(), Dependency("storage", bulkhead)
     with deadline_scope(clock.deadline(2.0)):
-        call = asyncio.create_task(storage.call(hang.wait, 60))
+        call = asyncio.create_task(storage.call("ping", hang.wait, 60))
     await until(lambda: bulkhead.running == 1)
     await clock.advance(2.1)
     with pytest.raises(DeadlineExceeded, match="storage"):
@@ -75,7 +75,7 @@ async def test_lent_memory_is_waited_for(bulkhead: Bulkhead, hang: threading.Eve
     """`lent` reaches the bulkhead: the deadline does not end the wait before the thread has."""
     clock, storage = LoopClock(), Dependency("storage", bulkhead)
     with deadline_scope(clock.deadline(2.0)):
-        call = asyncio.create_task(storage.call(hang.wait, 60, lent=True))
+        call = asyncio.create_task(storage.call("ping", hang.wait, 60, lent=True))
     await until(lambda: bulkhead.running == 1)
     await clock.advance(3.0)
     assert not call.done()

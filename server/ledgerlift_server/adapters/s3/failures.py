@@ -132,7 +132,9 @@ def translate(error: BotoCoreError | ClientError | HTTPError, operation: str) ->
         return answer(f"{operation}: {code}")
     logger.warning("s3_call_failed", extra={"operation": operation, "code": code, "status": _status(error)})
     return DependencyUnavailable(
-        f"the object store failed: {_sentence(error, code)}", retry_after=_retry_after(error)
+        f"the object store failed: {_sentence(error, code)}",
+        retry_after=_retry_after(error),
+        answered=400 <= _status(error) < 500 and not is_transient(error),
     )
 
 

@@ -96,7 +96,7 @@ class S3Objects:
             self._calls.run("HeadBucket", lambda client: client.head_bucket(Bucket=self._options.bucket))
         except NoSuchObject as gone:
             raise DependencyUnavailable(
-                "the object store failed: the bucket does not exist: check S3_BUCKET", retry_after=5.0
+                "the object store failed: the bucket does not exist: check S3_BUCKET", retry_after=5.0, answered=True
             ) from gone
 
     def _read(self, client: S3Client, name: str, offset: int, length: int) -> bytes:
