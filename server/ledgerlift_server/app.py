@@ -28,9 +28,12 @@ from ledgerlift_server.domain.validation import Limits
 from ledgerlift_server.grpc_server import SERVICES, add_services, add_side_services, make_server
 from ledgerlift_server.interceptors.admission import Admission
 from ledgerlift_server.interceptors.authentication import Anybody, Authenticator
+from ledgerlift_server.interceptors.breaker import Breakers
 from ledgerlift_server.interceptors.chain import build_chain
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
 from ledgerlift_server.interceptors.policy import Policies, policies_of
+from ledgerlift_server.interceptors.retry import Retries
+from ledgerlift_server.resilience.retry import RetryBudget, RetryPolicy
 from ledgerlift_server.resilience.slots import Slots
 from ledgerlift_server.rpc.document_servicer import DocumentServicer
 from ledgerlift_server.rpc.operations_servicer import OperationsServicer
@@ -44,6 +47,11 @@ KEPT_BUFFERS = 8
 """Part buffers that are kept for reuse rather than given back to the system."""
 MAX_DOWNLOAD_CHUNK = MIB
 """Bytes of a document in one message of a download, where the message size allows it."""
+
+CALL_RETRIES = RetryPolicy(first_pause=0.05, longest_pause=1.0, max_attempts=3, patience=10.0)
+"""Of unary calls, for what no layer further in tries again."""
+RETRY_TOKENS, RETRY_REFILL = 100.0, 0.1
+"""Further attempts of calls that may be made in a row, and what each call that succeeds brings back."""
 
 
 @asynccontextmanager
@@ -98,6 +106,8 @@ def _server(settings: Settings, core: Core, pulses: SessionPulses, authenticator
             authenticator=authenticator,
             lifecycle=lifecycle,
             admission=_admission(settings, policies),
+            breakers=Breakers(policies, core.breakers),
+            retries=Retries(policies, CALL_RETRIES, RetryBudget(RETRY_TOKENS, RETRY_REFILL)),
             lowered_timeouts={
                 policy_pb2.BULKHEAD_QUERIES: settings.default_request_timeout,
                 policy_pb2.BULKHEAD_OPERATIONS: settings.default_request_timeout,

@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 
@@ -29,20 +29,17 @@ from ledgerlift_server.adapters.sql import (
     connections,
     migrate,
 )
+from ledgerlift_server.dependencies import database_dependency, storage_dependency
 from ledgerlift_server.domain.commit import Checkpoint, Committer, no_checkpoint
 from ledgerlift_server.domain.digest_port import HasherFactory
 from ledgerlift_server.domain.drift import DriftFinder
 from ledgerlift_server.domain.janitor import Janitor, JanitorOptions
 from ledgerlift_server.errors import LedgerLiftError
-from ledgerlift_server.resilience.bulkhead import Bulkhead
+from ledgerlift_server.resilience.breaker import CircuitBreaker
 from ledgerlift_server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-STORAGE_QUEUE_WAIT = 30.0
-"""Seconds that a call to the store queues for a thread, where its deadline allows that."""
-FILE_THREADS = 16
-"""Calls to the file store at once: what it waits for is one disk."""
 START_PAUSE = 1.0
 """Seconds between two attempts to reach the database or the store at start."""
 
@@ -63,6 +60,17 @@ class Core:
     compute: ComputePool
     committer: Committer
     janitor: Janitor
+
+    @property
+    def dependencies(self) -> Mapping[str, Dependency]:
+        """What can fail from outside, by name: `database` and `storage`, each with its breaker and statistics."""
+        both = (self.database.dependency, self.store.dependency)
+        return {dependency.name: dependency for dependency in both}
+
+    @property
+    def breakers(self) -> Mapping[str, CircuitBreaker]:
+        """The breakers of `dependencies`."""
+        return {name: dependency.breaker for name, dependency in self.dependencies.items()}
 
 
 @asynccontextmanager
@@ -137,19 +145,14 @@ def make_database(settings: Settings, stack: ExitStack | AsyncExitStack) -> Data
         slow_transaction=settings.db_slow_query,
     )
     url = settings.sqlalchemy_url
-    bulkhead = Bulkhead("database", connections(url, options), max_wait=settings.db_pool_timeout)
-    stack.callback(bulkhead.close)
-    database = Database(url, Dependency("database", bulkhead), options)
+    database = Database(url, database_dependency(settings, stack, connections(url, options)), options)
     stack.callback(database.close)
     return database
 
 
 def make_store(settings: Settings, stack: AsyncExitStack) -> FilesystemStore | S3Store:
     """Not connected yet; what it works with ends with `stack`. Raises CannotStart."""
-    threads = FILE_THREADS if settings.s3_bucket is None else settings.s3_max_connections
-    bulkhead = Bulkhead("storage", threads, max_wait=STORAGE_QUEUE_WAIT)
-    stack.callback(bulkhead.close)
-    dependency = Dependency("storage", bulkhead)
+    dependency = storage_dependency(settings, stack)
     store: FilesystemStore | S3Store
     if settings.s3_bucket is None:
         _make_data_dir(settings)

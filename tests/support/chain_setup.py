@@ -13,14 +13,20 @@ from google.rpc.status_pb2 import Status
 from ledgerlift.v1 import policy_pb2
 from ledgerlift_server.interceptors.admission import Admission
 from ledgerlift_server.interceptors.authentication import Anybody
+from ledgerlift_server.interceptors.breaker import Breakers
 from ledgerlift_server.interceptors.chain import build_chain
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
 from ledgerlift_server.interceptors.policy import Policy
+from ledgerlift_server.interceptors.retry import Retries
+from ledgerlift_server.resilience.retry import RetryBudget, RetryPolicy
 from ledgerlift_server.rpc.status import DETAILS_TRAILER
 
 from tests.support.shapes import SERVICE, SHAPES, Script, handlers, listening, serving
 
 MADE_ID = "made-by-the-server"
+
+AT_ONCE = RetryPolicy(first_pause=0.0, longest_pause=0.0, max_attempts=3, patience=60.0)
+"""Three attempts without a pause."""
 
 every_shape = pytest.mark.parametrize("shape", SHAPES)
 
@@ -29,12 +35,14 @@ class Setup:
     """A chain over methods that all have the same policy, or none."""
 
     def __init__(self, *, bulkhead: int = policy_pb2.BULKHEAD_QUERIES, **options: Any) -> None:
-        """`options` replace those of the policy and of the chain; `slots` by bulkhead."""
+        """`options` replace those of the policy and of the chain; `slots` by bulkhead, `breakers` by name."""
         policy = Policy(
             default_timeout=options.pop("default_timeout", 10.0),
             max_timeout=options.pop("max_timeout", 30.0),
             role="ROLE_WRITER",
             bulkhead=bulkhead,  # type: ignore[arg-type]  # enum values are ints at run time
+            requires=options.pop("requires", ()),
+            idempotent=options.pop("idempotent", True),
         )
         policies = {f"/{SERVICE}/{shape}": policy for shape in SHAPES} if options.pop("policy", True) else {}
         self.lifecycle = Lifecycle(policies)
@@ -44,6 +52,13 @@ class Setup:
             "authenticator": Anybody(),
             "lifecycle": self.lifecycle,
             "admission": Admission(policies, options.pop("slots", {}), jitter=lambda: 0.5),
+            "breakers": Breakers(policies, options.pop("breakers", {})),
+            "retries": Retries(
+                policies,
+                options.pop("retry", AT_ONCE),
+                options.pop("budget", RetryBudget(100, 0.0)),
+                jitter=lambda: 0.999,
+            ),
             "lowered_timeouts": {},
             "new_id": lambda: MADE_ID,
             "log_calls": True,

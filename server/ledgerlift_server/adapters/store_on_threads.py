@@ -61,23 +61,24 @@ class StoreOnThreads:
         self.backend = backend
         self._objects = objects
         self._multiparts = multiparts
-        self._dependency = dependency
+        self.dependency = dependency
+        """What every call goes by."""
 
     async def put(self, name: str, body: memoryview, *, crc32c: int, token: str) -> None:
         """See `ObjectStore.put`."""
-        await self._dependency.call(
+        await self.dependency.call(
             "object.put", self._objects.put, name, body, crc32c, token, lent=True, size=body.nbytes
         )
 
     async def create_multipart(self, name: str, *, token: str) -> str:
         """See `ObjectStore.create_multipart`."""
-        return await self._dependency.call("multipart.create", self._multiparts.create_multipart, name, token)
+        return await self.dependency.call("multipart.create", self._multiparts.create_multipart, name, token)
 
     async def put_part(
         self, name: str, multipart_id: str, number: int, body: memoryview, *, crc32c: int
     ) -> StoredPart:
         """See `ObjectStore.put_part`."""
-        return await self._dependency.call(
+        return await self.dependency.call(
             "part.put",
             self._multiparts.put_part,
             name,
@@ -91,34 +92,34 @@ class StoreOnThreads:
 
     async def complete_multipart(self, name: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
         """See `ObjectStore.complete_multipart`."""
-        await self._dependency.call(
+        await self.dependency.call(
             "multipart.complete", self._multiparts.complete_multipart, name, multipart_id, parts
         )
 
     async def abort_multipart(self, name: str, multipart_id: str) -> None:
         """See `ObjectStore.abort_multipart`."""
-        await self._dependency.call("multipart.abort", self._multiparts.abort_multipart, name, multipart_id)
+        await self.dependency.call("multipart.abort", self._multiparts.abort_multipart, name, multipart_id)
 
     async def list_parts(self, name: str, multipart_id: str) -> Sequence[StoredPart]:
         """See `ObjectStore.list_parts`."""
-        return await self._dependency.call("part.list", self._multiparts.list_parts, name, multipart_id)
+        return await self.dependency.call("part.list", self._multiparts.list_parts, name, multipart_id)
 
     async def stat(self, name: str) -> ObjectInfo:
         """See `ObjectStore.stat`."""
-        return await self._dependency.call("object.stat", self._objects.stat, name)
+        return await self.dependency.call("object.stat", self._objects.stat, name)
 
     async def read(self, name: str, offset: int, length: int) -> bytes:
         """See `ObjectStore.read`."""
-        return await self._dependency.call("object.read", self._objects.read, name, offset, length, size=length)
+        return await self.dependency.call("object.read", self._objects.read, name, offset, length, size=length)
 
     async def delete(self, name: str) -> None:
         """See `ObjectStore.delete`."""
-        await self._dependency.call("object.delete", self._objects.delete, name)
+        await self.dependency.call("object.delete", self._objects.delete, name)
 
     async def list_multiparts(self, *, limit: int) -> Sequence[MultipartInfo]:
         """See `ObjectStore.list_multiparts`."""
-        return await self._dependency.call("multipart.list", self._multiparts.list_multiparts, limit)
+        return await self.dependency.call("multipart.list", self._multiparts.list_multiparts, limit)
 
     async def list_objects(self, *, after: str | None, limit: int) -> ObjectPage:
         """See `ObjectStore.list_objects`."""
-        return await self._dependency.call("object.list", self._objects.list_objects, after, limit)
+        return await self.dependency.call("object.list", self._objects.list_objects, after, limit)

@@ -10,12 +10,14 @@ from ledgerlift_server.interceptors.access_log import AccessLog
 from ledgerlift_server.interceptors.admission import Admission
 from ledgerlift_server.interceptors.authentication import Authentication, Authenticator
 from ledgerlift_server.interceptors.authorization import Authorization
+from ledgerlift_server.interceptors.breaker import Breakers
 from ledgerlift_server.interceptors.deadline import Deadlines
 from ledgerlift_server.interceptors.decoding import Decoding
 from ledgerlift_server.interceptors.error_mapping import ErrorMapping
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
 from ledgerlift_server.interceptors.policy import Policies
 from ledgerlift_server.interceptors.request_id import RequestIds
+from ledgerlift_server.interceptors.retry import Retries
 
 
 def build_chain(
@@ -24,6 +26,8 @@ def build_chain(
     authenticator: Authenticator,
     lifecycle: Lifecycle,
     admission: Admission,
+    breakers: Breakers,
+    retries: Retries,
     lowered_timeouts: Mapping[int, float],
     new_id: Callable[[], str],
     log_calls: bool,
@@ -38,5 +42,7 @@ def build_chain(
         Authorization(policies),
         lifecycle,
         admission,  # after who and whether: a caller without the role takes no slot from one with it
+        breakers,  # looks and takes nothing, so a call that it refuses has its slot for no time
+        retries,  # inside of all that refuses: a further attempt is no further call
         Decoding(),  # last: nobody's bytes are looked at before it is known that they may be
     ]

@@ -20,7 +20,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Any], Awaitable[Any]]
 """(request or iterator of requests, context) -> the response; None where responses were written instead."""
 Proceed = Callable[[], Awaitable[Any]]
-"""Goes on with the call, further in; once."""
+"""Goes on with the call, further in. Once; again only where there is one request and one response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Call:
     """The call at hand. `method` is the path on the wire, `/package.Service/Method`."""
 
     method: str
+    request_streaming: bool
     response_streaming: bool
     context: Any
 
@@ -54,7 +55,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
         inner = behavior_of(handler)
 
         async def outer(request: Any, context: Any) -> Any:
-            call = Call(method, handler.response_streaming, context)
+            call = Call(method, handler.request_streaming, handler.response_streaming, context)
             return await self.around(call, lambda: inner(request, context))
 
         return rebuilt(handler, outer, handler.request_deserializer)

@@ -32,11 +32,11 @@ class FilesystemStore(StoreOnThreads):
 
     async def start(self) -> None:
         """Remove what a crash left behind. To be called once; the store may be used meanwhile."""
-        await self._dependency.check("trash.empty", self._trash.empty)
+        await self.dependency.check("trash.empty", self._trash.empty)
 
     async def ping(self) -> None:
         """Ask the disk for the least there is. Raises as the port's methods do."""
-        await self._dependency.call("ping", self._look)
+        await self.dependency.call("ping", self._look)
 
     def close(self) -> None:
         """Let go of the folder."""

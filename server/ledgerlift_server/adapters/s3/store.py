@@ -42,7 +42,7 @@ class S3Store(StoreOnThreads):
 
         Raises DependencyUnavailable, with what to do about it, where the bucket cannot be used.
         """
-        report = await self._dependency.check("probe", self._probe.run)
+        report = await self.dependency.check("probe", self._probe.run)
         if report.checks != "none":
             self._integrity.means = report.checks
         logger.info("store_probed", extra=asdict(report))
@@ -52,7 +52,7 @@ class S3Store(StoreOnThreads):
 
     async def ping(self) -> None:
         """Ask the store for the least there is. Raises as the port's methods do."""
-        await self._dependency.call("ping", self._bucket.check_bucket)
+        await self.dependency.call("ping", self._bucket.check_bucket)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

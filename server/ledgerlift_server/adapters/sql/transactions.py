@@ -101,13 +101,14 @@ class Database:
         self._options = options or DatabaseOptions()
         self._engine, self._flavour = make_engine(url, self._options)
         self._limit = connections(url, self._options)
-        self._dependency = dependency
+        self.dependency = dependency
+        """What every call goes by."""
         self._sleep = sleep
         self._jitter = jitter
 
     async def read(self, name: str, work: Callable[[Transaction], T]) -> T:
         """The result of `work`, which only reads, in one consistent state. `name` stands in the logs."""
-        return await self._dependency.call(name, self._run, name, work, False)
+        return await self.dependency.call(name, self._run, name, work, False)
 
     async def write(self, name: str, work: Callable[[Transaction], T]) -> T:
         """The result of `work`, durable. `name` stands in the logs.
@@ -115,7 +116,7 @@ class Database:
         Raises DependencyUnavailable (after a lost COMMIT the outcome is unknown), Overloaded,
         DeadlineExceeded, and what `work` raises, which undoes it.
         """
-        return await self._dependency.call(name, self._run, name, work, True)
+        return await self.dependency.call(name, self._run, name, work, True)
 
     async def ping(self) -> None:
         """Ask the database for the least there is. Raises as `read` does."""
@@ -123,7 +124,7 @@ class Database:
 
     async def check(self) -> None:
         """As `ping`, whatever the breaker says: for the start, which waits for the database."""
-        await self._dependency.check("ping", self._run, "ping", lambda tx: tx.one(text("SELECT 1 AS one")), False)
+        await self.dependency.check("ping", self._run, "ping", lambda tx: tx.one(text("SELECT 1 AS one")), False)
 
     def pool_status(self) -> dict[str, int]:
         """Connections lent out at this moment, and the most there can be."""
