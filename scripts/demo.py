@@ -26,6 +26,7 @@ from typing import IO, NoReturn
 
 from ledgerlift_client import Document, LedgerLiftClient, LedgerLiftError, Progress, UploadResult
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
@@ -79,10 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with temporary_folder(options.size * MIB) as folder:
             demonstrate(folder, files, options.size * MIB)
     except KeyboardInterrupt:
+        console.show_cursor(True)  # a client that was killed under its bar has hidden it
         console.print("\nstopped; nothing is left behind")
         return 130
     except (DemoFailed, LedgerLiftError) as error:
-        console.print(f"\n[red]the demo failed:[/red] {error}", markup=True)
+        console.print(f"\n[red]the demo failed:[/red] {escape(str(error))}")
         return 1
     return 0
 
@@ -118,8 +120,11 @@ def demonstrate(folder: Path, files: Sequence[Path], size: int) -> None:
 
 def upload(client: LedgerLiftClient, path: Path) -> Stored:
     """Upload one file under a bar."""
-    with bar(path.name, path.stat().st_size) as report:
-        result = client.upload(path, progress=report)
+    try:
+        with bar(path.name, path.stat().st_size) as report:
+            result = client.upload(path, progress=report)
+    except LedgerLiftError as error:
+        raise DemoFailed(f"{path}: {error}") from error
     return Stored(path, sha256_of(path), result.document)
 
 
@@ -261,7 +266,7 @@ def started(
     cwd: Path | None = None,
     output: IO[bytes] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is gone when this ends. With `output` it has no terminal, and Ctrl-C does not reach it."""
+    """A process that is gone when this ends, into `output` or onto the terminal; Ctrl-C there does not reach it."""
     running: list[subprocess.Popen[bytes]] = []
     try:
         with stops_held_back():
@@ -273,7 +278,7 @@ def started(
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output and subprocess.STDOUT,
-                    start_new_session=output is not None,
+                    start_new_session=True,
                 )
             )
         yield running[0]
@@ -333,7 +338,8 @@ class Report:
 @contextlib.contextmanager
 def bar(name: str, size: int) -> Iterator[Report]:
     """A bar for one transfer of `size` bytes."""
-    columns: list[ProgressColumn] = [TextColumn("   {task.description:<22}"), BarColumn(bar_width=30)]
+    # No markup: a file may well be called `report [v2].pdf`.
+    columns: list[ProgressColumn] = [TextColumn("   {task.description:<22}", markup=False), BarColumn(bar_width=30)]
     columns += [DownloadColumn(binary_units=True)]
     if size >= MIB:  # for less it says nothing
         columns += [TransferSpeedColumn()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +20,13 @@ DEMO = ROOT / "scripts" / "demo"
 SIZE = ("--size", "64")  # MiB; the smallest that it takes
 
 
-def _servers_of(folder: Path) -> list[int]:
-    """Processes that were started with this temporary folder."""
+def _processes_of(folder: Path, argument: str | None = None) -> list[int]:
+    """Processes that were started with this temporary folder, and with `argument` where one is given."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("TMPDIR") == str(folder):
+            mine = process.environ().get("TMPDIR") == str(folder)
+            if mine and (argument is None or argument in process.cmdline()):
                 found.append(process.pid)
         except psutil.Error:
             continue
@@ -45,15 +48,15 @@ def test_everything_comes_back_and_nothing_stays(tmp_path: Path) -> None:
     assert done.stdout.count("document.created") == len(names)
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
-    assert _servers_of(tmp_path) == []
+    assert _processes_of(tmp_path) == []
 
 
 def test_files_of_ones_own(tmp_path: Path) -> None:
     """Files named on the command line are uploaded in place of the shipped ones, from wherever one stands."""
-    own = tmp_path / "my notes.txt"
+    own = tmp_path / "my notes [v2].txt"
     own.write_text("Only a few words.\n")
     done = subprocess.run(
-        [DEMO, *SIZE, "my notes.txt"],
+        [DEMO, *SIZE, own.name],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,
@@ -62,7 +65,9 @@ def test_files_of_ones_own(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"my notes\.txt .* match$", done.stdout, re.MULTILINE)
+    lines = [line for line in done.stdout.splitlines() if own.name in line]
+    assert lines[0].endswith("18/18 bytes")  # its bar
+    assert lines[1].endswith("  match")
     assert "energy-report.pdf" not in done.stdout
 
 
@@ -81,8 +86,9 @@ def test_a_file_that_the_server_refuses_fails_the_demo(tmp_path: Path) -> None:
     done = run(DEMO, *SIZE, str(wrong), TMPDIR=str(tmp_path / "t"))
     assert done.returncode == 1
     assert "the demo failed" in done.stdout
+    assert "picture.png: declared as image/png" in done.stdout
     assert list((tmp_path / "t").iterdir()) == []
-    assert _servers_of(tmp_path / "t") == []
+    assert _processes_of(tmp_path / "t") == []
 
 
 def _interrupt(process: subprocess.Popen[str]) -> None:
@@ -116,4 +122,26 @@ def test_stopped_half_way_it_leaves_nothing(
     assert when in seen
     assert code == 130, seen
     assert list(tmp_path.iterdir()) == []
-    assert _servers_of(tmp_path) == []
+    assert _processes_of(tmp_path) == []
+
+
+def test_ctrl_c_does_not_reach_the_client_that_is_to_be_killed(tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to all that it runs: the demo alone answers, and no client's traceback is seen."""
+    with subprocess.Popen(
+        [DEMO, *SIZE],
+        env=environment(TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        pause = threading.Event()
+        while demo.poll() is None and not _processes_of(tmp_path, "--die-at"):
+            pause.wait(0.02)
+        os.killpg(demo.pid, signal.SIGINT)
+        said, _ = demo.communicate(timeout=100)
+    assert demo.returncode == 130
+    assert "Traceback" not in said
+    assert said.endswith("\nstopped; nothing is left behind\n")
+    assert list(tmp_path.iterdir()) == []
+    assert _processes_of(tmp_path) == []
