@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     """For one row's lock."""
     db_slow_query: Seconds = 1.0
     """A transaction that takes longer is logged by its name."""
+    db_failure_threshold: Count = 5
+    """Failures in a row after which the database is not asked for a while."""
+    db_recovery_timeout: Seconds = 60.0
+    """How long that is, the first time; it grows to five times as much while the database stays down."""
     s3_bucket: str | None = None
     """Bucket of the documents; not set: files in `data_dir`."""
     s3_prefix: KeyPrefix = ""
@@ -103,6 +107,10 @@ class Settings(BaseSettings):
     """Sign every byte as well as its checksum; for stores on an untrusted network without https."""
     s3_client_ttl: Seconds = 300.0
     """Age at which the client, and with it resolved addresses and credentials, is made anew."""
+    s3_failure_threshold: Count = 5
+    """Failures in a row after which the store, files in `data_dir` included, is not asked for a while."""
+    s3_recovery_timeout: Seconds = 60.0
+    """How long that is, the first time; it grows to five times as much while the store stays down."""
     aws_region: Annotated[str, Field(validation_alias=AliasChoices("aws_region", "aws_default_region"))] = "us-east-1"
     """Region of the bucket; `AWS_DEFAULT_REGION` is read as well."""
     aws_access_key_id: Secret | None = None
