@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from grpc_health.v1 import health
 from ledgerlift.v1 import policy_pb2
 
 from ledgerlift_server import background
@@ -26,6 +25,7 @@ from ledgerlift_server.domain.upload_service import UploadService
 from ledgerlift_server.domain.upload_stream import StreamTools
 from ledgerlift_server.domain.validation import Limits
 from ledgerlift_server.grpc_server import SERVICES, add_services, add_side_services, make_server
+from ledgerlift_server.health_setup import Health, build_health
 from ledgerlift_server.interceptors.admission import Admission
 from ledgerlift_server.interceptors.authentication import Anybody, Authenticator
 from ledgerlift_server.interceptors.breaker import Breakers
@@ -36,6 +36,7 @@ from ledgerlift_server.interceptors.retry import Retries
 from ledgerlift_server.resilience.retry import RetryBudget, RetryPolicy
 from ledgerlift_server.resilience.slots import Slots
 from ledgerlift_server.rpc.document_servicer import DocumentServicer
+from ledgerlift_server.rpc.health_servicer import HealthServicer
 from ledgerlift_server.rpc.operations_servicer import OperationsServicer
 from ledgerlift_server.rpc.upload_servicer import UploadServicer
 from ledgerlift_server.running_server import RunningServer
@@ -65,19 +66,24 @@ async def serving(
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(built(settings, checkpoint=checkpoint))
         pulses = SessionPulses(core.ledger, interval=settings.upload_options.result_poll)
-        running = _server(settings, core, pulses, authenticator or Anybody())
+        health = build_health(settings, core, [service.full_name for service in SERVICES], stack)
+        running = _server(settings, core, health, pulses, authenticator or Anybody())
         await running.listen(settings.port)
         stack.push_async_callback(running.stop, 0.0)
         await start(core, settings)
+        await health.monitor.refresh()
+        await stack.enter_async_context(background.running("health", health.monitor.run))
         await stack.enter_async_context(background.running("pulses", pulses.run))
         stack.push_async_callback(core.janitor.close)
         await stack.enter_async_context(background.running("janitor", core.janitor.run))
         stack.push_async_callback(running.stop, settings.shutdown_grace)  # first of all: calls need the above
-        await running.open()
+        running.open()
         yield running
 
 
-def _server(settings: Settings, core: Core, pulses: SessionPulses, authenticator: Authenticator) -> RunningServer:
+def _server(
+    settings: Settings, core: Core, health: Health, pulses: SessionPulses, authenticator: Authenticator
+) -> RunningServer:
     options = settings.upload_options
     limits = Limits(options.max_document_size, settings.allowed_content_types)
     uploads = UploadService(
@@ -128,17 +134,15 @@ def _server(settings: Settings, core: Core, pulses: SessionPulses, authenticator
             downloads,
             EventFeed(core.documents, interval=EVENT_FEED_INTERVAL),
         ),
-        OperationsServicer(),
+        OperationsServicer(health.operations),
     )
-    health_servicer = health.aio.HealthServicer()
     add_side_services(
         server,
-        health_servicer,
+        HealthServicer(health.board),
         with_reflection=settings.enable_reflection,
         with_channelz=settings.enable_channelz,
     )
-    names = [service.full_name for service in SERVICES]
-    return RunningServer(server, health_servicer, lifecycle, entry, names, settings.host)
+    return RunningServer(server, health.board, lifecycle, entry, settings.host)
 
 
 def _admission(settings: Settings, policies: Policies) -> Admission:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz, channelz_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from ledgerlift.v1 import (
     document_service_pb2,
@@ -75,11 +75,11 @@ def add_services(
 
 
 def add_side_services(
-    server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, *, with_reflection: bool, with_channelz: bool
+    server: grpc.aio.Server, health: health_pb2_grpc.HealthServicer, *, with_reflection: bool, with_channelz: bool
 ) -> None:
     """Add what stands beside the API: health always, reflection and channelz where they are switched on."""
     names = [service.full_name for service in SERVICES]
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names.append(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
     if with_channelz:
         channelz.add_channelz_servicer(server)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 import grpc
-from grpc_health.v1 import health
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from ledgerlift_server.core import CannotStart
 from ledgerlift_server.domain.upload_entry import UploadEntry
+from ledgerlift_server.health.board import HealthBoard
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
 
 logger = logging.getLogger(__name__)
@@ -23,18 +21,16 @@ class RunningServer:
     def __init__(
         self,
         server: grpc.aio.Server,
-        health_servicer: health.aio.HealthServicer,
+        board: HealthBoard,
         lifecycle: Lifecycle,
         entry: UploadEntry,
-        services: Sequence[str],
         host: str,
     ) -> None:
-        """`services` are the full names that health answers for, beside the server as a whole."""
+        """`board` is what health answers from."""
         self._server = server
-        self._health = health_servicer
+        self._board = board
         self._lifecycle = lifecycle
         self._entry = entry
-        self._names = ("", *services)
         self._host = f"[{host}]" if ":" in host else host
         self._draining = False
         self._ended: asyncio.Task[bool] | None = None
@@ -47,8 +43,6 @@ class RunningServer:
 
     async def listen(self, port: int) -> None:
         """Bind (port 0: a free one) and answer NOT_SERVING. Raises CannotStart."""
-        for name in self._names:
-            await self._health.set(name, HealthCheckResponse.NOT_SERVING)
         try:
             self.port = self._server.add_insecure_port(f"{self._host}:{port}")
         except RuntimeError as refused:
@@ -60,11 +54,10 @@ class RunningServer:
         # cancelled `wait_for_termination()` would cancel that.
         self._ended = asyncio.create_task(self._server.wait_for_termination())
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Start-up is done: let everybody in and say so."""
         self._lifecycle.open()
-        for name in self._names:
-            await self._health.set(name, HealthCheckResponse.SERVING)
+        self._board.open()
 
     async def drain(self) -> None:
         """Say NOT_SERVING, end running uploads with what is durable, end watches, refuse new ones of both.
@@ -75,7 +68,8 @@ class RunningServer:
             return
         self._draining = True
         logger.info("draining", extra={"uploads": self._entry.running})
-        await self._health.enter_graceful_shutdown()
+        self._board.drain()
+        await asyncio.sleep(0)  # watchers of health hear of it before they are sent away
         self._entry.drain()
         self._lifecycle.drain()
 

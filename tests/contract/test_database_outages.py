@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 import pytest
 from ledgerlift_server.adapters.sql import DatabaseOptions, SqlUploadLedger
+from ledgerlift_server.adapters.sql.engine import PoolStatus
 from ledgerlift_server.adapters.sql.transactions import Again, Transaction
 from ledgerlift_server.errors import DeadlineExceeded, DependencyUnavailable, InvalidRequest, Overloaded
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
@@ -306,7 +307,7 @@ async def test_a_full_pool_is_overload(open_database: OpenDatabase, postgres_url
 
     task = asyncio.create_task(database.read("occupy", occupy))
     await asyncio.to_thread(in_use.wait, 30)
-    assert database.pool_status() == {"in_use": 1, "limit": 1}
+    assert database.pool_status() == PoolStatus(size=1, checked_out=1, overflow=0, max_connections=1)
     with pytest.raises(Overloaded):
         await asyncio.to_thread(database._run, "ping", _say("SELECT 1"), False)
     go_on.set()

@@ -13,8 +13,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from ledgerlift.v1 import operations_service_pb2 as operations
-from ledgerlift.v1 import operations_service_pb2_grpc, policy_pb2, upload_service_pb2, upload_service_pb2_grpc
+from ledgerlift.v1 import policy_pb2, upload_service_pb2, upload_service_pb2_grpc
 from ledgerlift_server.running_server import RunningServer
 
 from tests.support.server import StartServer, in_process_server
@@ -140,14 +139,3 @@ async def test_channelz_is_not_there_by_default(tmp_path: Path) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await servers_in_channelz(server.address)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-async def test_what_is_declared_and_not_written_yet_is_unimplemented(tmp_path: Path) -> None:
-    """OperationsService is listed; its methods say UNIMPLEMENTED by name, with a request id."""
-    async with in_process_server(tmp_path) as server, grpc.aio.insecure_channel(server.address) as channel:
-        stub: Any = operations_service_pb2_grpc.OperationsServiceStub(channel)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.GetHealth(operations.GetHealthRequest(), timeout=10)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "OperationsService/GetHealth" in str(caught.value.details())
-    assert dict(caught.value.trailing_metadata() or ())["x-request-id"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Engine, QueuePool, make_url
 
 from ledgerlift_server.adapters.sql import postgresql, sqlite
 from ledgerlift_server.adapters.sql.flavour import Flavour
@@ -45,6 +45,20 @@ class DatabaseOptions:
         return self.pool_size + self.max_overflow
 
 
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """Connections to PostgreSQL at one moment."""
+
+    size: int
+    """That are kept."""
+    checked_out: int
+    """In use."""
+    overflow: int
+    """Open beyond `size`."""
+    max_connections: int
+    """That may be open at once."""
+
+
 def normalise(url: str) -> URL:
     """The URL with its driver named: `postgresql` means psycopg2 here (SQLAlchemy 2.1 takes it for psycopg 3).
 
@@ -68,6 +82,15 @@ def normalise(url: str) -> URL:
 def connections(url: str, options: DatabaseOptions) -> int:
     """Connections that a `Database` of this URL has at most: the size of its bulkhead."""
     return SQLITE_CONNECTIONS if normalise(url).get_backend_name() == "sqlite" else options.pool_limit
+
+
+def pool_status(engine: Engine, options: DatabaseOptions) -> PoolStatus | None:
+    """How the pool is used; None for SQLite, where a connection is a file that is open."""
+    pool = engine.pool
+    if engine.dialect.name == "sqlite" or not isinstance(pool, QueuePool):
+        return None
+    # SQLAlchemy counts its overflow from the empty pool: below zero while not all that may be kept are open.
+    return PoolStatus(pool.size(), pool.checkedout(), max(0, pool.overflow()), options.pool_limit)
 
 
 def make_engine(url: str, options: DatabaseOptions) -> tuple[Engine, Flavour]:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledgerlift_server.adapters.dependency import Dependency
-from ledgerlift_server.adapters.sql.engine import DatabaseOptions, connections, make_engine
+from ledgerlift_server.adapters.sql.engine import DatabaseOptions, PoolStatus, make_engine, pool_status
 from ledgerlift_server.adapters.sql.flavour import Failure
 from ledgerlift_server.errors import (
     DeadlineExceeded,
@@ -100,7 +100,6 @@ class Database:
         """Nothing is connected yet. `jitter` is in [0, 1). Raises ValueError for a bad URL."""
         self._options = options or DatabaseOptions()
         self._engine, self._flavour = make_engine(url, self._options)
-        self._limit = connections(url, self._options)
         self.dependency = dependency
         """What every call goes by."""
         self._sleep = sleep
@@ -126,10 +125,9 @@ class Database:
         """As `ping`, whatever the breaker says: for the start, which waits for the database."""
         await self.dependency.check("ping", self._run, "ping", lambda tx: tx.one(text("SELECT 1 AS one")), False)
 
-    def pool_status(self) -> dict[str, int]:
-        """Connections lent out at this moment, and the most there can be."""
-        pool: Any = self._engine.pool
-        return {"in_use": pool.checkedout(), "limit": self._limit}
+    def pool_status(self) -> PoolStatus | None:
+        """How its connections are used at this moment; None for SQLite."""
+        return pool_status(self._engine, self._options)
 
     def close(self) -> None:
         """Close the connections that are not lent out."""

@@ -1,0 +1,1 @@
+"""What the server knows of its own health, and says to whoever asks."""
