@@ -232,9 +232,15 @@ class TryLater(LedgerLiftError):
 
 
 class CircuitOpen(TryLater):
-    """The breaker of a dependency is open."""
+    """The breaker of a dependency is open; `metadata["dependency"]` names it."""
 
     reason = "CIRCUIT_OPEN"
+
+    @classmethod
+    def of(cls, dependency: str, *, retry_after: float) -> CircuitOpen:
+        """What whoever meets the breaker of `dependency` is told."""
+        message = f"the {dependency} fails and is not asked for a while"
+        return cls(message, retry_after=retry_after, metadata={"dependency": dependency})
 
 
 class DependencyUnavailable(TryLater):

@@ -48,7 +48,8 @@ async def test_while_the_breaker_is_open_the_method_does_not_run(shape: str) -> 
         clock.advance(20.0)
         refused = await call(channel, shape)
         assert (refused.code, ran) == (grpc.StatusCode.UNAVAILABLE, [])
-        assert details_of(refused.trailers, error_details_pb2.ErrorInfo).reason == "CIRCUIT_OPEN"
+        info = details_of(refused.trailers, error_details_pb2.ErrorInfo)
+        assert (info.reason, dict(info.metadata)) == ("CIRCUIT_OPEN", {"dependency": "storage"})
         assert details_of(refused.trailers, error_details_pb2.RetryInfo).retry_delay.ToSeconds() == 40
         assert refused.trailers[PUSHBACK_TRAILER] == "40000"
         assert "storage" in refused.details

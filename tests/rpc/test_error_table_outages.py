@@ -58,18 +58,19 @@ async def test_while_the_database_is_away(tmp_path: Path) -> None:
         stores = Stores(
             "postgresql-files", tmp_path, {"DATABASE_URL": postgres.url(postgres.create_database())}, PART
         )
-        async with stores.channel() as channel:
+        # No breaker, for that is another row. All at the same time: each call waits some seconds for its return.
+        async with stores.channel(db_failure_threshold=1000) as channel:
             held = (await store(channel, data)).document
             postgres.stop()
-            for method, request in (
+            calls = (
                 (uploads(channel).CreateUpload, pb.CreateUploadRequest(spec=spec("r"))),
                 (uploads(channel).Upload, whole(data, spec=spec("r"))),
                 (uploads(channel).CheckDigests, pb.CheckDigestsRequest(sha256=[digest(data)])),
                 (documents(channel).GetDocument, documents_pb.GetDocumentRequest(document_id=held.document_id)),
                 (documents(channel).ListDocuments, documents_pb.ListDocumentsRequest()),
                 (documents(channel).WatchEvents, documents_pb.WatchEventsRequest()),
-            ):
-                refusal = await refused(method, request)
+            )
+            for refusal in await asyncio.gather(*(refused(method, request) for method, request in calls)):
                 assert (refusal.kind, refusal.retry_after) == (UNAVAILABLE, 1.0)
                 assert "postgres" not in refusal.message.lower()  # whose it is and where is not told
             assert (await uploads(channel).GetLimits(pb.GetLimitsRequest())).limits.part_size

@@ -81,9 +81,7 @@ class Dependency:
             finally:
                 turn.leave()
         except CallRefused as refused:
-            raise CircuitOpen(
-                f"the {self.name} fails and is not asked for a while", retry_after=refused.retry_after
-            ) from None
+            raise CircuitOpen.of(self.name, retry_after=refused.retry_after) from None
 
     async def check(self, operation: str, fn: Callable[..., T], /, *args: object, size: int = 0) -> T:
         """As `call`, whatever the breaker says, and without telling it: for the start, which insists."""

@@ -32,5 +32,5 @@ class Breakers(CallInterceptor):
         for name, breaker in self._required.get(call.method, ()):
             retry_after = breaker.refusal(counting=True)
             if retry_after is not None:
-                raise CircuitOpen(f"the {name} fails and is not asked for a while", retry_after=retry_after)
+                raise CircuitOpen.of(name, retry_after=retry_after)
         return await proceed()
