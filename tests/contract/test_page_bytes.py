@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from ledgerlift_server.rpc.convert import document_message, event_message, uploa
 from tests.support.uploads import caller, publish
 
 ENTRIES = 7
+MANY = 400
 PAGE_BYTES = 64 * 1024
 LONG = {f"{n:0128d}": text for n, text in enumerate(["x" * 1024, "\u00fc" * 1024, "\U0001f4c4" * 1024] * 4)}
 """28 KiB in UTF-8, 14 Ki characters: two entries fit into a page, if bytes are counted."""
@@ -73,3 +76,27 @@ async def test_an_entry_that_is_longer_than_a_page_comes_alone(database: Databas
     documents = SqlDocuments(database, page_bytes=1)
     pages = await _pages(lambda token: documents.list("alice", DocumentFilter(), page_size=1000, page_token=token))
     assert [len(page) for page in pages] == [1, 1, 1]
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    """Python's own memory is counted."""
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+async def test_a_page_takes_memory_for_what_it_shows(database: Database, traced: None) -> None:
+    """And not for all that it might: five lists of long entries at a time took 2.7 GB to answer with 10 MB."""
+    first = (await publish(SqlUploadLedger(database), b"")).document.document_id
+    documents = SqlDocuments(database, page_bytes=PAGE_BYTES)
+    for n in range(MANY):
+        await documents.record_event(caller(), first, "seen", LONG, f"k-{n}")
+    all_of_them = MANY * sum(len(name) + len(text.encode()) for name, text in LONG.items())
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    page = await documents.list_events("alice", EventFilter(), page_size=1000, page_token="")
+    _, peak = tracemalloc.get_traced_memory()
+    assert page.items
+    assert page.next_token
+    assert peak - before < all_of_them / 2, f"{(peak - before) / all_of_them:.2f} of {all_of_them} bytes"

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from ledgerlift_server.domain.document_port import DocumentRepository
 from ledgerlift_server.domain.models import Caller, Event, EventFilter
 
-BATCH = 500
-"""Entries asked for at a time."""
+BATCH = 32
+"""Entries asked for at a time; a watcher that is slow to take them holds no more of them, long as they may be."""
 
 
 class EventFeed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, delete, select, update
@@ -11,7 +12,7 @@ from ledgerlift_server.adapters.sql import events
 from ledgerlift_server.adapters.sql.blobs import count_down, lock_blob
 from ledgerlift_server.adapters.sql.document_queries import document_stats, list_documents, oldest_of_digests
 from ledgerlift_server.adapters.sql.ids import new_id
-from ledgerlift_server.adapters.sql.paging import PAGE_BYTES, PageTokens, page_of, three_numbers, time_and_id
+from ledgerlift_server.adapters.sql.paging import PAGE_BYTES, PageTokens, read_page, three_numbers, time_and_id
 from ledgerlift_server.adapters.sql.rows import document_from
 from ledgerlift_server.adapters.sql.tables import documents
 from ledgerlift_server.adapters.sql.transactions import Again, Database, Transaction
@@ -50,16 +51,22 @@ class SqlDocuments:
     async def list(self, owner: str, where: DocumentFilter, *, page_size: int, page_token: str) -> Page[Document]:
         """See the port."""
         tokens = PageTokens(time_and_id, "documents", owner, where)
-        statement = list_documents(owner, where, tokens.decode(page_token), page_size + 1)
-        rows = await self._database.read("documents.list", lambda tx: tx.all(statement))
-        return page_of(
-            rows,
-            page_size,
-            document_from,
-            lambda row: tokens.encode(to_microseconds(row["create_time"]), row["document_id"]),
-            texts=("filename", "key", "metadata", "error_message"),
-            page_bytes=self._page_bytes,
-        )
+        after = tokens.decode(page_token)
+
+        def work(tx: Transaction) -> Page[Document]:
+            return read_page(
+                tx,
+                partial(list_documents, owner, where),
+                after,
+                page_size,
+                document_from,
+                lambda row: (row["create_time"], row["document_id"]),
+                lambda row: tokens.encode(to_microseconds(row["create_time"]), row["document_id"]),
+                texts=("filename", "key", "metadata", "error_message"),
+                page_bytes=self._page_bytes,
+            )
+
+        return await self._database.read("documents.list", work)
 
     async def delete(self, caller: Caller, document_id: str) -> None:
         """See the port."""
@@ -174,17 +181,22 @@ class SqlDocuments:
     async def list_events(self, owner: str, where: EventFilter, *, page_size: int, page_token: str) -> Page[Event]:
         """See the port. Entries show up as soon as they are committed; `listed_event` says what that means."""
         tokens = PageTokens(three_numbers, "events", owner, where)
-        after = tokens.decode(page_token) or events.BEGINNING
-        statement = events.read_events(owner, where, after, page_size + 1, settled=False)
-        rows = await self._database.read("documents.list_events", lambda tx: tx.all(statement))
-        return page_of(
-            rows,
-            page_size,
-            events.listed_event,
-            lambda row: tokens.encode(*events.position_of(row)),
-            texts=("detail",),
-            page_bytes=self._page_bytes,
-        )
+        after = tokens.decode(page_token)
+
+        def work(tx: Transaction) -> Page[Event]:
+            return read_page(
+                tx,
+                partial(events.read_events, owner, where, settled=False),
+                after,
+                page_size,
+                events.listed_event,
+                events.position_of,
+                lambda row: tokens.encode(*events.position_of(row)),
+                texts=("detail",),
+                page_bytes=self._page_bytes,
+            )
+
+        return await self._database.read("documents.list_events", work)
 
     async def events_after(self, owner: str, where: EventFilter, cursor: str, *, limit: int) -> Sequence[Event]:
         """See the port."""

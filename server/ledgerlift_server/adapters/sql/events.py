@@ -73,10 +73,10 @@ def find_by_key(tx: Transaction, owner: str, idempotency_key: str) -> Event | No
 
 
 def read_events(
-    owner: str, where: EventFilter, after: Position, limit: int, *, settled: bool
+    owner: str, where: EventFilter, after: Position | None, limit: int, *, settled: bool
 ) -> Select[tuple[object]]:
     """Entries after a position, oldest first. `settled`: only those that no earlier one can still precede."""
-    statement = select(*_COLUMNS).where(events.c.owner == owner, precedes(after, *_POSITION))
+    statement = select(*_COLUMNS).where(events.c.owner == owner, precedes(after or BEGINNING, *_POSITION))
     if where.document_id is not None:
         statement = statement.where(events.c.document_id == where.document_id)
     if where.upload_id is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from sqlalchemy import ColumnElement, and_, select, update
 
 from ledgerlift_server.adapters.sql import publish, sessions
 from ledgerlift_server.adapters.sql.ids import new_id
-from ledgerlift_server.adapters.sql.paging import PAGE_BYTES, PageTokens, follows, page_of, time_and_id
+from ledgerlift_server.adapters.sql.paging import PAGE_BYTES, PageTokens, read_page, time_and_id
 from ledgerlift_server.adapters.sql.rows import part_from, receipt_values, session_from
 from ledgerlift_server.adapters.sql.tables import parts as parts_table
 from ledgerlift_server.adapters.sql.tables import sessions as sessions_table
@@ -205,24 +206,22 @@ class SqlUploadLedger:
     async def list(self, owner: str, where: UploadFilter, *, page_size: int, page_token: str) -> Page[UploadSession]:
         """See the port."""
         tokens = PageTokens(time_and_id, "uploads", owner, where)
-        position = tokens.decode(page_token)
-        statement = select(sessions_table).where(_s.owner == owner)
-        if where.request_id is not None:
-            statement = statement.where(_s.request_id == where.request_id)
-        if where.state is not None:
-            statement = statement.where(_s.state == where.state.value)
-        if position is not None:
-            statement = statement.where(follows(position, _s.create_time, _s.upload_id))
-        statement = statement.order_by(_s.create_time.desc(), _s.upload_id.desc()).limit(page_size + 1)
-        rows = await self._database.read("ledger.list", lambda tx: tx.all(statement))
-        return page_of(
-            rows,
-            page_size,
-            session_from,
-            lambda row: tokens.encode(to_microseconds(row["create_time"]), row["upload_id"]),
-            texts=("filename", "key", "metadata", "error_message"),
-            page_bytes=self._page_bytes,
-        )
+        after = tokens.decode(page_token)
+
+        def work(tx: Transaction) -> Page[UploadSession]:
+            return read_page(
+                tx,
+                partial(sessions.list_sessions, owner, where),
+                after,
+                page_size,
+                session_from,
+                lambda row: (row["create_time"], row["upload_id"]),
+                lambda row: tokens.encode(to_microseconds(row["create_time"]), row["upload_id"]),
+                texts=("filename", "key", "metadata", "error_message"),
+                page_bytes=self._page_bytes,
+            )
+
+        return await self._database.read("ledger.list", work)
 
     async def pulse(self, upload_ids: Collection[str]) -> Mapping[str, SessionPulse]:
         """See the port."""

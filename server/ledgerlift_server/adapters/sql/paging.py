@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, RowMapping, literal, tuple_
+from sqlalchemy import ColumnElement, Executable, RowMapping, literal, tuple_
 
+from ledgerlift_server.adapters.sql.transactions import Transaction
 from ledgerlift_server.adapters.sql.types import LARGEST_INTEGER, from_microseconds
 from ledgerlift_server.domain.models import Page
 from ledgerlift_server.errors import FieldViolation, InvalidRequest
@@ -27,6 +28,9 @@ PAGE_BYTES = 2 * 1024 * 1024
 """Of a page, where nothing else is said: half of what a gRPC client takes by default."""
 ROW_BYTES = 1024
 """Of a row on the wire without its long texts, at most: ids, times, a digest, a media type, a request id."""
+BATCH_ROWS = 32
+"""Rows that are read at a time. One with all the metadata that it may have takes 1.3 MB of memory (measured): five
+pages of 1,000, each read at once, took 2.7 GB to be cut to 2 MiB of it."""
 ENTRY_BYTES = 12
 """What protobuf adds to an entry of a map, at most."""
 
@@ -84,29 +88,49 @@ def three_numbers(values: Any) -> tuple[int, int, int]:
     return first, second, third
 
 
-def page_of(
-    rows: Sequence[RowMapping],
+def read_page(
+    tx: Transaction,
+    query: Callable[[P | None, int], Executable],
+    after: P | None,
     page_size: int,
     model: Callable[[RowMapping], T],
+    position: Callable[[RowMapping], P],
     token: Callable[[RowMapping], str],
     *,
     texts: Sequence[str],
     page_bytes: int,
 ) -> Page[T]:
-    """A page out of up to `page_size + 1` rows: the row too many tells that there is a next page.
+    """The page behind `after`. `query` makes the statement of the rows behind a position, with their limit.
 
-    It has fewer rows where more would not fit into one message: about `page_bytes`, and one row in any case.
+    One row more than a page has is asked for: it tells that there is a next page. A page has fewer rows than
+    `page_size` where more would not fit into one message: about `page_bytes`, and one row in any case.
     `texts` are the columns whose values may be long, texts or maps of texts.
     """
     shown: list[RowMapping] = []
     left = page_bytes
-    for row in rows[:page_size]:
+    for row in _in_batches(tx, query, after, page_size + 1, position):
         left -= ROW_BYTES + sum(_bytes_of(row[name]) for name in texts)
-        if left < 0 and shown:
-            break
+        if len(shown) == page_size or (left < 0 and shown):
+            return Page(tuple(map(model, shown)), token(shown[-1]))
         shown.append(row)
-    more = len(rows) > len(shown)
-    return Page(tuple(map(model, shown)), token(shown[-1]) if more else "")
+    return Page(tuple(map(model, shown)), "")
+
+
+def _in_batches(
+    tx: Transaction,
+    query: Callable[[P | None, int], Executable],
+    after: P | None,
+    most: int,
+    position: Callable[[RowMapping], P],
+) -> Iterator[RowMapping]:
+    """Up to `most` rows. The next batch is read when the one before has been used up."""
+    while most > 0:
+        asked = min(most, BATCH_ROWS)
+        rows = tx.all(query(after, asked))
+        yield from rows
+        if len(rows) < asked:
+            return
+        after, most = position(rows[-1]), most - asked
 
 
 def _bytes_of(value: str | Mapping[str, str] | None) -> int:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, select, text, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, select, text, update
 
 from ledgerlift_server.adapters.sql.events import NewEvent, append_events
 from ledgerlift_server.adapters.sql.outbox import queue_removals
+from ledgerlift_server.adapters.sql.paging import follows
 from ledgerlift_server.adapters.sql.rows import part_values, session_from
 from ledgerlift_server.adapters.sql.tables import LIVE, parts, sessions
 from ledgerlift_server.adapters.sql.transactions import Transaction
 from ledgerlift_server.adapters.sql.types import now
 from ledgerlift_server.domain.models import EventType
 from ledgerlift_server.domain.session_rules import leftovers, refusal
-from ledgerlift_server.domain.upload_models import StoredPart, UploadSession, UploadState
+from ledgerlift_server.domain.upload_models import StoredPart, UploadFilter, UploadSession, UploadState
 from ledgerlift_server.errors import UploadNotFound
 
 
@@ -40,6 +42,20 @@ def find_live(tx: Transaction, owner: str, request_id: str) -> RowMapping | None
             text(LIVE),
         )
     )
+
+
+def list_sessions(
+    owner: str, where: UploadFilter, after: tuple[datetime, str] | None, limit: int
+) -> Select[tuple[object]]:
+    """Newest first, behind the position `after`."""
+    statement = select(sessions).where(sessions.c.owner == owner)
+    if where.request_id is not None:
+        statement = statement.where(sessions.c.request_id == where.request_id)
+    if where.state is not None:
+        statement = statement.where(sessions.c.state == where.state.value)
+    if after is not None:
+        statement = statement.where(follows(after, sessions.c.create_time, sessions.c.upload_id))
+    return statement.order_by(sessions.c.create_time.desc(), sessions.c.upload_id.desc()).limit(limit)
 
 
 def advance(tx: Transaction, upload_id: str, epoch: int, before: int, after: int, **values: Any) -> RowMapping:
