@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import grpc
@@ -69,6 +70,11 @@ BY_CODE: Mapping[grpc.StatusCode, type[errors.LedgerLiftError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
 }
 
+_PREAMBLE = re.compile(
+    r"\A(connections to all backends failing|failed to connect to all addresses); last error: (UNKNOWN: )?"
+)
+"""What grpc says before the address and the cause where it cannot connect."""
+
 _MADE_ON_THE_WAY = {
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.UNKNOWN,
@@ -134,7 +140,7 @@ def decode(
         kind = errors.Overloaded
     passes = code in _MAY_PASS or (code in _MADE_ON_THE_WAY and not reason) or issubclass(kind, errors.TryLater)
     return kind(
-        text or f"the call ended with {code.name}",
+        _PREAMBLE.sub("", text, count=1) or f"the call ended with {code.name}",
         code=code,
         reason=reason,
         request_id=details.request.request_id or request_id,

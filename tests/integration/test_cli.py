@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -113,6 +114,12 @@ def test_several_files_are_all_tried(cli: Cli) -> None:
     assert done.stderr == b"ledgerlift: no.txt: No such file or directory\n"
 
 
+def test_what_cannot_be_opened_has_nothing_to_go_on_with(cli: Cli) -> None:
+    """A folder is named, as a missing file is, without a command that would fail in the same way."""
+    done = cli("upload", ".")
+    assert (done.returncode, done.stderr) == (9, b"ledgerlift: .: Is a directory\n")
+
+
 def test_stdin_is_a_document_too(cli: Cli) -> None:
     """Of any size, through a pipe that cannot seek."""
     for data in (b"", b"short", os.urandom(11 * PART + 3)):
@@ -166,7 +173,11 @@ def test_exit_codes_of_refusals(cli: Cli) -> None:
     cli.lines("upload", "a.txt")
     again = cli("upload", "a.txt")
     assert again.returncode == 0
-    assert b"there already" in again.stderr
+    assert again.stderr == b"ledgerlift: a.txt: these bytes were there already\n"
+    renamed = cli(
+        "upload", "a.txt", "--key", os.urandom(4).hex(), "--metadata", "a=b", "--content-type", "text/plain"
+    )
+    assert renamed.stderr.endswith(b": these bytes were there already; not taken: --key, --metadata\n")
     assert cli("upload", "a.txt", "--duplicate-policy", "reject").returncode == 4
     assert cli("upload", "a.txt", "--content-type", "nonsense").returncode == 5
     cli.file("b.txt", data + b"!")
@@ -185,6 +196,7 @@ def test_a_server_that_is_not_there(cli: Cli) -> None:
     assert "after 2 attempts" in said[1]
     assert said[2].startswith("To go on where this ended: ledgerlift --target 127.0.0.1:1 upload a.txt --request-id ")
     assert said[2].endswith("--metadata 'note=two words'")
+    assert said[3].startswith("Is the server running?")
     quiet = cli("--quiet", "--target", "127.0.0.1:1", "show", "x")
     assert len(quiet.stderr.splitlines()) == 1
 
@@ -293,10 +305,28 @@ def test_on_a_terminal_there_is_a_bar_and_a_table(cli: Cli) -> None:
     assert "photo.bin" in table
 
 
-def _on_terminal(cli: Cli, *arguments: str) -> str:
-    """Run the command on a terminal of 200 columns; what the terminal saw."""
+@pytest.mark.parametrize(
+    ("columns", "heading"),
+    [
+        (160, ["ID", "SIZE", "TYPE", "STATUS", "CREATED", "KEY", "NAME"]),
+        (100, ["ID", "SIZE", "STATUS", "CREATED", "NAME"]),
+        (80, ["ID", "SIZE", "STATUS", "NAME"]),
+        (50, ["ID", "NAME"]),
+    ],
+)
+def test_a_narrow_terminal_shows_fewer_columns_and_whole_ids(cli: Cli, columns: int, heading: list[str]) -> None:
+    """What does not fit is left out by columns, the least needed first: a part of an id is of no use."""
+    cli.file("a rather long name.txt")
+    (document_id,) = cli.lines("upload", "a rather long name.txt", "--key", os.urandom(12).hex())
+    first, second, *_ = _on_terminal(cli, "ls", "--limit", "1", columns=columns).splitlines()
+    assert re.sub(r"\x1b\[\d*m", "", first).split() == heading
+    assert second.split()[0] == document_id
+
+
+def _on_terminal(cli: Cli, *arguments: str, columns: int = 200) -> str:
+    """Run the command on a terminal of so many columns; what the terminal saw."""
     here, there = pty.openpty()
-    cli.environment["COLUMNS"] = "200"
+    cli.environment["COLUMNS"] = str(columns)
     process = cli.start(*arguments, stdin=there, stdout=there, stderr=there)
     os.close(there)
     seen = b""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,11 @@ from ledgerlift_client.cli._report import human_size, safe, when
 _MOST_PER_PAGE = 1000
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 _COLUMNS = ("ID", "SIZE", "TYPE", "STATUS", "CREATED", "KEY", "NAME")
+_MOST_NEEDED = ("ID", "NAME", "SIZE", "STATUS", "KEY", "CREATED", "TYPE")
+"""Who goes first where a terminal is narrow. The others are left out: half of an id is of no use to anybody."""
+_BREAK_FROM = 24
+"""Cells of a key or a name that keep other columns out; what is longer takes several lines."""
+_GAP = 2
 _STATUSES = [status.value for status in ProcessingStatus if status is not ProcessingStatus.UNKNOWN]
 
 
@@ -42,7 +48,8 @@ def list_documents(
 ) -> None:
     """List documents, newest first.
 
-    A table on a terminal; tab-separated lines without a heading elsewhere.
+    A table on a terminal, of the columns that it has room for; tab-separated lines without a heading
+    elsewhere.
     """
     found = session.client.list(
         status=ProcessingStatus(status) if status else None,
@@ -75,16 +82,33 @@ def _cells(document: Document) -> tuple[str, ...]:
 
 
 def _table(documents: Iterable[Document]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in _COLUMNS:
-        right = "right" if column == "SIZE" else "left"
-        table.add_column(column, justify=right, no_wrap=column != "NAME", overflow="fold")  # type: ignore[arg-type]  # a literal of rich's
+    console = Console()
+    rows = []
     for document in documents:
-        cells = list(_cells(document))
-        cells[1] = human_size(document.size)
-        cells[4] = document.create_time.strftime("%Y-%m-%d %H:%M")
-        table.add_row(*map(Text, cells))
-    Console().print(table)
+        row = dict(zip(_COLUMNS, _cells(document), strict=True))
+        row |= {"SIZE": human_size(document.size), "CREATED": document.create_time.strftime("%Y-%m-%d %H:%M")}
+        rows.append(row)
+    columns = _that_fit(rows, console.width)
+    table = Table(box=None, header_style="bold", padding=(0, _GAP, 0, 0), pad_edge=False)
+    for column in columns:
+        right = "right" if column == "SIZE" else "left"
+        table.add_column(column, justify=right, no_wrap=column not in ("KEY", "NAME"), overflow="fold")  # type: ignore[arg-type]  # a literal of rich's
+    for row in rows:
+        table.add_row(*(Text(row[column]) for column in columns))
+    console.print(table)
+
+
+def _that_fit(rows: Sequence[dict[str, str]], width: int) -> list[str]:
+    """The columns for a terminal of `width` cells."""
+    needed = {column: max(cell_len(row[column]) for row in [*rows, {column: column}]) for column in _COLUMNS}
+    needed |= {column: min(needed[column], _BREAK_FROM) for column in ("KEY", "NAME")}
+    room = width + _GAP  # behind the last one there is no gap
+    kept = set()
+    for column in _MOST_NEEDED:
+        if column in ("ID", "NAME") or needed[column] + _GAP <= room:
+            kept.add(column)
+            room -= needed[column] + _GAP
+    return [column for column in _COLUMNS if column in kept]
 
 
 @click.command()

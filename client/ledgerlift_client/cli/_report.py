@@ -51,6 +51,8 @@ class Report:
         click.echo(f"ledgerlift: {said}", err=True)
         if hint:
             click.echo(hint, err=True)
+        if isinstance(error, errors.Unavailable) and not error.reason:  # no answer, or not from LedgerLift
+            self.note("Is the server running? --target or LEDGERLIFT_TARGET says where it is.")
 
 
 class RetryNotes(logging.Handler):

@@ -20,6 +20,7 @@ from ledgerlift_client.cli._report import safe
 STDIN = "-"
 _POLICIES = {policy.value.lower().replace("_", "-"): policy for policy in DuplicatePolicy}
 _CAN_GO_ON = (errors.TryLater, errors.DeadlineExceeded, errors.ServerError, KeyboardInterrupt, OSError)
+_NEVER_BEGAN = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 def _labels(_context: click.Context, _option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -68,13 +69,13 @@ def upload(session: Session, /, files: Sequence[str], request_id: str | None, **
         try:
             result = _upload(session, file, wanted, options)
         except (errors.LedgerLiftError, OSError, KeyboardInterrupt) as error:
-            goes_on = isinstance(error, _CAN_GO_ON) and not isinstance(error, FileNotFoundError)
+            goes_on = isinstance(error, _CAN_GO_ON) and not isinstance(error, _NEVER_BEGAN)
             hint = _how_to_go_on(session, file, wanted, options) if goes_on else ""
             session.report.failure(error, about=safe(file), hint=hint)
             if isinstance(error, KeyboardInterrupt):
                 return
             continue
-        _tell(session, file, result)
+        _tell(session, file, result, options)
 
 
 def _upload(session: Session, file: str, request_id: str, options: dict[str, Any]) -> UploadResult:
@@ -85,9 +86,12 @@ def _upload(session: Session, file: str, request_id: str, options: dict[str, Any
         )
 
 
-def _tell(session: Session, file: str, result: UploadResult) -> None:
+def _tell(session: Session, file: str, result: UploadResult, options: dict[str, Any]) -> None:
     if result.duplicate:
-        session.report.note(f"ledgerlift: {safe(file)}: these bytes were there already")
+        asked = {name: options[name] for name in ("key", "metadata", "content_type", "filename") if options[name]}
+        lost = [name for name, value in asked.items() if value != getattr(result.document, name)]
+        but = f"; not taken: {', '.join('--' + name.replace('_', '-') for name in lost)}" if lost else ""
+        session.report.note(f"ledgerlift: {safe(file)}: these bytes were there already{but}")
     session.report.result(result, result.document.document_id, source=file)
 
 

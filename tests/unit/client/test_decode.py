@@ -105,6 +105,14 @@ def test_what_was_made_on_the_way_may_pass(code: grpc.StatusCode) -> None:
     assert decode(code, "", ()).retryable
 
 
+def test_where_it_could_not_connect_is_said_without_preamble() -> None:
+    """The address and the cause, of all that grpc says about its backends."""
+    said = "connections to all backends failing; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection refused"
+    assert str(decode(UNAVAILABLE, said, ())) == "ipv4:127.0.0.1:1: Connection refused"
+    said = "failed to connect to all addresses; last error: INTERNAL: ipv4:127.0.0.1:1: no"
+    assert str(decode(UNAVAILABLE, said, ())) == "INTERNAL: ipv4:127.0.0.1:1: no"
+
+
 def test_a_reason_of_another_domain_does_not_count() -> None:
     """A proxy's ErrorInfo is not taken for the server's."""
     info = error_details_pb2.ErrorInfo(reason="UPLOAD_EXPIRED", domain="example.com")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import threading
 from collections.abc import Callable
@@ -98,8 +99,25 @@ def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_a_place_for_a_file(tmp_path: Path) -> None:
-    """Said before a byte is fetched."""
-    with pytest.raises(IsADirectoryError):
+    """Said before a byte is fetched, of the name that was given."""
+    with pytest.raises(IsADirectoryError) as folder:
         AtomicFile(tmp_path)
-    with pytest.raises(FileNotFoundError):
+    assert folder.value.filename == str(tmp_path)
+    with pytest.raises(FileNotFoundError) as nowhere:
         AtomicFile(tmp_path / "no" / "a")
+    assert nowhere.value.filename == str(tmp_path / "no" / "a")
+
+
+def test_a_disk_that_is_full_is_named_by_the_file_that_did_not_fit(tmp_path: Path) -> None:
+    """The system's own error has no file name."""
+    file = AtomicFile(tmp_path / "a")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, hard))
+    try:
+        assert file.write(b"123") == 3
+        with pytest.raises(OSError, match="too large") as full:
+            file.write(b"4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        file.abandon()
+    assert full.value.filename == str(tmp_path / "a")
