@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.support.property_tests",
     "tests.support.s3",
     "tests.support.scripted_s3",
+    "tests.support.skipped",
     "tests.support.object_stores",
     "tests.support.server",
     "tests.support.stores",

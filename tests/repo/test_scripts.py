@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,35 @@ def test_a_python_that_was_named_and_does_not_do_is_refused(bin_folder: Path) ->
     result = _find_python(str(bin_folder), PYTHON="python2")
     assert result.returncode == 1
     assert "PYTHON=python2" in result.stderr
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_was_not_tested_is_said_at_the_end(tmp_path: Path, workers: str) -> None:
+    """Skipped tests are counted by their reason, in one process and in several."""
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('n', range(3))\n"
+        "def test_one(n): pytest.skip('that program is not installed')\n"
+        "def test_two(): pass\n"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "tests.support.skipped",
+            "-n",
+            workers,
+            "--rootdir",
+            tmp_path,
+            tmp_path,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " 3 tests were skipped " in done.stdout
+    assert "\n    3  that program is not installed\n" in done.stdout
