@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
+from typing import Self
 
 CHUNK = 16 * 1024
 
@@ -27,7 +28,7 @@ class CutWire:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> CutWire:
+    def __enter__(self) -> Self:
         self._run(self._accept)
         return self
 

@@ -36,6 +36,8 @@ class DatabaseOptions:
     """For one row's lock, or for SQLite's one writer."""
     idle_in_transaction_timeout: float = 10.0
     """After which PostgreSQL ends a transaction whose process says nothing, and gives its locks free."""
+    outage_patience: float = 5.0
+    """How long a transaction whose connection broke, or could not be made, is tried again."""
     slow_transaction: float = 1.0
     """From which on a transaction is logged by its name."""
 

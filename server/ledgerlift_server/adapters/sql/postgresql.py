@@ -19,7 +19,7 @@ from psycopg2 import extensions
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from ledgerlift_server.adapters.sql.flavour import Failure
+from ledgerlift_server.adapters.sql.flavour import Ending, Failure, Mark
 
 ANSWER_GRACE = 1.0
 """Seconds beyond a transaction's limit in which the server's own `statement_timeout` may still end it properly."""
@@ -94,6 +94,7 @@ def make_engine(
         },
     )
     bound_connecting(engine, connect_timeout)
+    _note_incarnation(engine)
     return engine
 
 
@@ -104,6 +105,20 @@ def bound_connecting(engine: Engine, seconds: float) -> None:
     def connect(dialect: object, record: object, args: tuple[Any, ...], parameters: dict[str, Any]) -> Any:
         with _answered_within(seconds):
             return psycopg2.connect(*args, **parameters)
+
+
+def _note_incarnation(engine: Engine) -> None:
+    """Every connection knows in which life of the server it was made: no connection outlives a crash.
+
+    A crash takes the statistics with it, and the numbers of transactions of which nothing was written yet. An orderly
+    restart keeps both; another server has its own.
+    """
+
+    @event.listens_for(engine, "connect")
+    def note(connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT stats_reset::text FROM pg_stat_bgwriter")
+            (record.info[_INCARNATION],) = cursor.fetchone()
 
 
 class PostgresFlavour:
@@ -120,16 +135,18 @@ class PostgresFlavour:
         with _answered_within(limit + ANSWER_GRACE):
             yield
 
-    def begin(self, connection: Connection, *, write: bool, limit: float) -> None:
+    def begin(self, connection: Connection, *, write: bool, limit: float) -> Mark | None:
         """One round trip. A reader sees one state of the database, however many statements it takes."""
         # LOCAL settings, so that a pooler between us and the server cannot hand them to somebody else.
         kind = "ISOLATION LEVEL READ COMMITTED" if write else "ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        connection.exec_driver_sql(
+        answer = connection.exec_driver_sql(
             f"BEGIN {kind};"
             f" SET LOCAL statement_timeout = {_milliseconds(limit)};"
             f" SET LOCAL lock_timeout = {_milliseconds(min(limit, self._lock_timeout))};"
             f" SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(self._idle_timeout)}"
+            + ("; SELECT pg_current_xact_id()::text" if write else "")
         )
+        return Mark(answer.scalar_one(), connection.info[_INCARNATION]) if write else None
 
     def commit(self, connection: Connection) -> None:
         """PostgreSQL answers COMMIT of a failed transaction with a quiet ROLLBACK; that must not pass for success."""
@@ -138,15 +155,54 @@ class PostgresFlavour:
             raise RuntimeError("the transaction has failed and cannot be committed")
         connection.exec_driver_sql("COMMIT")
 
+    def ending(self, connection: Connection, mark: Mark) -> Ending:
+        """One round trip, or two where the server has not noticed yet that the connection is gone."""
+        same = mark.incarnation is not None and connection.info[_INCARNATION] == mark.incarnation
+        number = {"number": mark.transaction}
+        try:
+            state = connection.exec_driver_sql(_STATE, number).scalar_one()
+        except DBAPIError as error:
+            if getattr(error.orig, "pgcode", None) == _NOT_GIVEN_YET:
+                return Ending.UNDONE  # forgotten in a crash, with all that it did
+            raise
+        match state:
+            case "aborted":
+                return Ending.UNDONE
+            case "committed" if same:
+                return Ending.COMMITTED
+            case "in progress" if same:
+                connection.exec_driver_sql(_END_IDLE, number)
+                return Ending.OPEN
+            case "in progress":
+                return Ending.UNDONE  # somebody else's by now; ours went down with its server
+            case "standby":
+                return Ending.OPEN
+        return Ending.UNKNOWN
+
     def classify(self, error: DBAPIError) -> Failure:
-        """By SQLSTATE; without one the connection itself failed."""
+        """By SQLSTATE. Without one the connection failed; also one that was refused, whatever for, says no more."""
         driver: Any = error.orig
         state: str | None = getattr(driver, "pgcode", None)
+        if isinstance(driver, NoAnswer):
+            return Failure.SILENT
         if state is None:
             lost = isinstance(driver, (psycopg2.OperationalError, psycopg2.InterfaceError))
-            return Failure.UNAVAILABLE if lost or error.connection_invalidated else Failure.DEFECT
+            return Failure.LOST if lost or error.connection_invalidated else Failure.DEFECT
         return _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2], Failure.DEFECT)
 
+
+_INCARNATION = "incarnation"
+
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+# A standby may lag behind: it has not heard of what the primary has committed.
+_STATE = "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE pg_xact_status(%(number)s::xid8) END"
+_NOT_GIVEN_YET = "22023"  # invalid_parameter_value: a number in the future
+
+# The COMMIT has not arrived and the server waits for it. Should it come now, it loses against this or was faster.
+_END_IDLE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE backend_xid = %(number)s::xid8::xid AND state LIKE 'idle in transaction%%'"
+)
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BY_SQLSTATE = {
@@ -155,13 +211,17 @@ _BY_SQLSTATE = {
     "23505": Failure.AGAIN,  # unique_violation: the other one is visible to the next attempt
     "57014": Failure.TIMEOUT,  # query_canceled, by statement_timeout
     "55P03": Failure.TIMEOUT,  # lock_not_available, by lock_timeout
-    "25P03": Failure.UNAVAILABLE,  # idle_in_transaction_session_timeout
+    "57P01": Failure.LOST,  # admin_shutdown
+    "57P02": Failure.LOST,  # crash_shutdown
+    "57P03": Failure.LOST,  # cannot_connect_now: it starts, stops or recovers
+    "53300": Failure.LOST,  # too_many_connections: none was made
+    "25P03": Failure.LOST,  # idle_in_transaction_session_timeout
     "25006": Failure.UNAVAILABLE,  # read_only_sql_transaction: a standby, a failover is under way
     "22021": Failure.REFUSED_TEXT,  # character_not_in_repertoire
     "22P05": Failure.REFUSED_TEXT,  # untranslatable_character: \u0000 in JSON
 }
 _BY_CLASS = {
-    "08": Failure.UNAVAILABLE,  # connection exception
+    "08": Failure.LOST,  # connection exception
     "28": Failure.UNAVAILABLE,  # invalid authorization
     "3D": Failure.UNAVAILABLE,  # no such database
     "53": Failure.UNAVAILABLE,  # insufficient resources

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from ledgerlift_server.adapters.sql.flavour import Failure
+from ledgerlift_server.adapters.sql.flavour import Ending, Failure, Mark
 
 INSTRUCTIONS_BETWEEN_LOOKS = 10_000
 """Of SQLite's virtual machine, between two looks at the clock: a fraction of a millisecond."""
@@ -70,16 +70,24 @@ class SqliteFlavour:
         finally:
             self._writing.release()
 
-    def begin(self, connection: Connection, *, write: bool, limit: float) -> None:
+    def begin(self, connection: Connection, *, write: bool, limit: float) -> Mark | None:
         """A writer takes the file's lock at once: upgrading later could only fail (SQLITE_BUSY_SNAPSHOT)."""
         over = time.monotonic() + limit
         driver: Any = connection.connection.dbapi_connection
         driver.set_progress_handler(lambda: time.monotonic() > over, INSTRUCTIONS_BETWEEN_LOOKS)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        return None
 
     def commit(self, connection: Connection) -> None:
-        """Returns when the write-ahead log is on disk."""
+        """Returns when the write-ahead log is on disk.
+
+        It is always answered, and nobody sees what it says it could not write (ADR 0012).
+        """
         connection.exec_driver_sql("COMMIT")
+
+    def ending(self, connection: Connection, mark: Mark) -> Ending:
+        """Nobody asks: `begin` gives no mark."""
+        raise NotImplementedError
 
     def classify(self, error: DBAPIError) -> Failure:
         """By the primary result code, https://sqlite.org/rescode.html."""

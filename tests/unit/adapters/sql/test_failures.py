@@ -7,7 +7,7 @@ import sqlite3
 import psycopg2
 import pytest
 from ledgerlift_server.adapters.sql.flavour import Failure
-from ledgerlift_server.adapters.sql.postgresql import PostgresFlavour
+from ledgerlift_server.adapters.sql.postgresql import NoAnswer, PostgresFlavour
 from ledgerlift_server.adapters.sql.sqlite import SqliteFlavour
 from sqlalchemy.exc import DBAPIError
 
@@ -33,18 +33,20 @@ class _SqlState(psycopg2.OperationalError):
         ("23505", Failure.AGAIN),
         ("57014", Failure.TIMEOUT),
         ("55P03", Failure.TIMEOUT),
-        ("25P03", Failure.UNAVAILABLE),
+        ("25P03", Failure.LOST),
         ("25006", Failure.UNAVAILABLE),
-        ("57P01", Failure.UNAVAILABLE),
-        ("57P03", Failure.UNAVAILABLE),
-        ("08006", Failure.UNAVAILABLE),
-        ("53300", Failure.UNAVAILABLE),
+        ("57P01", Failure.LOST),
+        ("57P02", Failure.LOST),
+        ("57P04", Failure.UNAVAILABLE),
+        ("57P03", Failure.LOST),
+        ("08006", Failure.LOST),
+        ("53300", Failure.LOST),
         ("53100", Failure.UNAVAILABLE),
         ("28P01", Failure.UNAVAILABLE),
         ("3D000", Failure.UNAVAILABLE),
         ("58030", Failure.UNAVAILABLE),
         ("XX001", Failure.UNAVAILABLE),
-        (None, Failure.UNAVAILABLE),
+        (None, Failure.LOST),
         ("22021", Failure.REFUSED_TEXT),
         ("22P05", Failure.REFUSED_TEXT),
         ("42P01", Failure.DEFECT),
@@ -56,6 +58,12 @@ def test_what_a_sqlstate_means(sqlstate: str | None, meaning: Failure) -> None:
     """Nothing is decided by the class of the exception or by its words."""
     error = DBAPIError("SELECT 1", {}, _SqlState(sqlstate))
     assert PostgresFlavour(1.0, 1.0).classify(error) is meaning
+
+
+def test_silence_is_not_a_lost_connection() -> None:
+    """What it was asked to do may be happening; and to ask again would only take as long again."""
+    error = DBAPIError("SELECT 1", {}, NoAnswer("no answer in time"), connection_invalidated=True)
+    assert PostgresFlavour(1.0, 1.0).classify(error) is Failure.SILENT
 
 
 def test_an_exception_without_a_sqlstate_that_is_no_lost_connection_is_a_defect() -> None:
