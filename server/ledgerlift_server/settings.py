@@ -184,7 +184,7 @@ class Settings(BaseSettings):
     readiness_checks: ReadinessChecks = ("database", "storage")
     """What `readiness` depends on, beside the server itself: `database`, `storage`, `system`, or `none`."""
     high_cpu_percent: Percent = 90.0
-    """Share of the machine's processors in use from which on `system` is not well."""
+    """Share of the machine's processors in use above which `system` is not well; 100: never."""
     high_memory_percent: Percent = 90.0
     """The same of its memory."""
     high_disk_percent: Percent = 90.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ledgerlift_server.adapters.sql import SqlDocuments, SqlMaintenance, SqlUploadLedger
-from ledgerlift_server.domain.models import DocumentFilter, EventFilter, EventType
-from ledgerlift_server.domain.upload_models import UploadSession, UploadState
+from ledgerlift_server.domain.models import Count, DocumentFilter, EventFilter, EventType
+from ledgerlift_server.domain.upload_models import DuplicatePolicy, UploadSession, UploadState
 from ledgerlift_server.errors import ChecksumMismatch, UploadNotFound
 
 from tests.support.uploads import (
@@ -234,3 +234,18 @@ async def test_ended_sessions_are_forgotten_and_nothing_else(
     assert [event.type for event in trail] == [EventType.DOCUMENT_CREATED, EventType.UPLOAD_CANCELLED]
     again = await ledger.open(new_session(request_id="r-1", sha256=digest(b"data"), size=4), caller())
     assert (again.created, again.document) == (True, published.document)
+
+
+async def test_documents_of_all_owners_are_counted(
+    ledger: SqlUploadLedger, documents: SqlDocuments, maintenance: SqlMaintenance
+) -> None:
+    """Also those that share an object, each with its size; what is deleted or unfinished does not count."""
+    assert await maintenance.count_documents() == Count(0, 0)
+    first = (await publish(ledger, b"four", "alice")).document
+    await publish(ledger, b"four", "alice", duplicate_policy=DuplicatePolicy.CREATE_NEW)
+    await publish(ledger, b"four", "bob")
+    await publish(ledger, b"", "bob")
+    await committing_session(ledger, b"unfinished", "bob")
+    assert await maintenance.count_documents() == Count(4, 12)
+    await documents.delete(caller(), first.document_id)
+    assert await maintenance.count_documents() == Count(3, 8)

@@ -122,7 +122,8 @@ class Monitor:
             await self._look_at(one)
 
     async def _look_at(self, one: Watched) -> None:
-        component, before, began = one.component, one.component.reachable, self._clock()
+        component, began = one.component, self._clock()
+        before, first = component.reachable, component.health.check_time is None
         message, asked, certain = "", True, False
         try:
             with deadline_scope(Deadline.after(self._options.check_timeout), detached=True):
@@ -145,7 +146,7 @@ class Monitor:
         else:
             component.not_asked(message, seconds, self.check_time)
         self._board.report(component.name, component.reachable)
-        if component.reachable is not before:
+        if component.reachable is not before and not first:
             level = logging.INFO if component.reachable else logging.ERROR
             event = "dependency_reachable" if component.reachable else "dependency_unreachable"
             logger.log(level, event, extra={"dependency": component.name, "cause": message})

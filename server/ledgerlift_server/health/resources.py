@@ -30,7 +30,7 @@ class SystemResources:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Shares from which on a resource is an issue."""
+    """Shares above which a resource is an issue; 100: never."""
 
     cpu_percent: float = 90.0
     memory_percent: float = 90.0
@@ -43,7 +43,7 @@ class Thresholds:
             (HIGH_MEMORY, resources.memory_percent, self.memory_percent),
             (HIGH_DISK, resources.disk_percent, self.disk_percent),
         )
-        return tuple(name for name, share, threshold in shares if share >= threshold)
+        return tuple(name for name, share, threshold in shares if share > threshold)
 
 
 class MachineResources:

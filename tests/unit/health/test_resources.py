@@ -26,10 +26,10 @@ QUIET = SystemResources(
     [("cpu_percent", "high_cpu"), ("memory_percent", "high_memory"), ("disk_percent", "high_disk")],
 )
 def test_each_resource_has_its_threshold(resource: str, issue: str) -> None:
-    """From the threshold on, and only that resource."""
+    """Above the threshold, and only that resource."""
     thresholds = replace(Thresholds(99.0, 99.0, 99.0), **{resource: 50.0})
-    assert thresholds.issues(replace(QUIET, **{resource: 49.9})) == ()
-    assert thresholds.issues(replace(QUIET, **{resource: 50.0})) == (issue,)
+    assert thresholds.issues(replace(QUIET, **{resource: 50.0})) == ()
+    assert thresholds.issues(replace(QUIET, **{resource: 50.1})) == (issue,)
 
 
 def test_several_issues_come_in_order() -> None:
