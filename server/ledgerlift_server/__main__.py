@@ -13,12 +13,21 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import NoReturn
 
-from ledgerlift_server import __version__, core
-from ledgerlift_server.allocator import keep_message_memory
-from ledgerlift_server.errors import LedgerLiftError
-from ledgerlift_server.observability import logs
-from ledgerlift_server.serve import serve
-from ledgerlift_server.settings import InvalidSettings, Settings, load
+from ledgerlift_server import __version__
+
+try:
+    from ledgerlift_server import core
+    from ledgerlift_server.allocator import keep_message_memory
+    from ledgerlift_server.errors import LedgerLiftError
+    from ledgerlift_server.observability import logs
+    from ledgerlift_server.serve import serve
+    from ledgerlift_server.settings import InvalidSettings, Settings, load
+except ModuleNotFoundError as missing:
+    # This command is on the PATH of those, too, who installed the client alone.
+    sys.exit(
+        f"ledgerlift-server: the server needs the package `{missing.name}`, which is not installed; "
+        "install it with: pip install 'ledgerlift[server]'"
+    )
 
 OK, FAILED, WRONG_SETTINGS = 0, 1, 2
 
@@ -57,6 +66,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 async def _migrate(settings: Settings) -> None:
     with ExitStack() as stack:
         await core.prepare_schema(core.make_database(settings, stack), settings, migrating=True)
+    print("the database is at this version's schema")  # noqa: T201 - a deployment's log is to say so
 
 
 async def _clean_up_once(settings: Settings) -> None:
@@ -89,6 +99,7 @@ def _complain(sentence: str, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ledgerlift-server", description="Documents over gRPC.")
+    parser.add_argument("--version", action="version", version=__version__, help="print the version")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or SIGINT; a second one ends it at once")
     commands.add_parser("migrate", help="bring the database to this version's schema")

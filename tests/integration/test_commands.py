@@ -32,8 +32,19 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 def test_version() -> None:
     """The version, and nothing else."""
-    done = run("version")
-    assert (done.returncode, done.stdout.strip()) == (0, ledgerlift_server.__version__)
+    for asked in ("version", "--version"):
+        done = run(asked)
+        assert (done.returncode, done.stdout.strip()) == (0, ledgerlift_server.__version__)
+
+
+def test_without_its_packages_it_says_which_and_how_to_get_them(tmp_path: Path) -> None:
+    """The bare install is the client's, and brings this command as well: one sentence, no traceback."""
+    (tmp_path / "pydantic.py").write_text("raise ModuleNotFoundError('no', name='pydantic')\n")
+    done = run("serve", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "`pydantic`" in done.stderr
+    assert "pip install 'ledgerlift[server]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_wrong_usage_is_exit_code_2() -> None:
@@ -67,9 +78,10 @@ def test_wrong_settings_are_exit_code_2(command: tuple[str, ...]) -> None:
 
 
 def test_migrate_and_one_pass_of_the_janitor(tmp_path: Path) -> None:
-    """Both work on the embedded default, may be repeated, and the janitor reports on one line of JSON."""
+    """Both work on the embedded default, may be repeated, and say what they did; the janitor on a line of JSON."""
     for _ in range(2):
-        assert run("migrate", DATA_DIR=str(tmp_path)).returncode == 0
+        migrated = run("migrate", DATA_DIR=str(tmp_path))
+        assert (migrated.returncode, migrated.stdout) == (0, "the database is at this version's schema\n")
         done = run("janitor", "--once", DATA_DIR=str(tmp_path))
         assert done.returncode == 0
         assert json.loads(done.stdout)["drift"]["complete"] is True
