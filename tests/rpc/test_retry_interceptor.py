@@ -146,15 +146,6 @@ async def test_each_attempt_has_the_whole_request() -> None:
     assert (answer.responses, seen) == ([b"ok"], ["u", "u"])
 
 
-async def test_attempts_are_one_call(log: Entries) -> None:
-    """One slot, one caller, one entry at the end: what refuses calls does not see attempts."""
-    slots = Slots("queries", 1)
-    async with Setup(slots={policy_pb2.BULKHEAD_QUERIES: slots}).serving(unresolved(2)) as channel:
-        assert (await call(channel, "UnaryUnary")).code is grpc.StatusCode.OK
-    assert slots.snapshot().refused == 0
-    assert [entry["event"] for entry in log()].count("call_ended") == 1
-
-
 class Ended(CallInterceptor):
     """Outside of all others: tells when the call has."""
 
@@ -171,7 +162,7 @@ class Ended(CallInterceptor):
 
 
 async def test_a_caller_that_leaves_between_attempts_ends_them(log: Entries) -> None:
-    """The server does not go on for somebody who is gone."""
+    """Between attempts it is one call, which keeps its slot; the server does not go on for somebody who is gone."""
     method, failed, ended = unresolved(100), asyncio.Event(), Ended()
 
     async def fail(context: Any) -> None:
@@ -179,12 +170,15 @@ async def test_a_caller_that_leaves_between_attempts_ends_them(log: Entries) -> 
         await method(context)
 
     long = RetryPolicy(first_pause=50.0, longest_pause=50.0, max_attempts=5, patience=60.0)
-    setup = Setup(retry=long, default_timeout=60.0, max_timeout=60.0)
+    slots = Slots("queries", 1)
+    bounded = {policy_pb2.BULKHEAD_QUERIES: slots}
+    setup = Setup(retry=long, default_timeout=60.0, max_timeout=60.0, slots=bounded)
     async with serving(handlers(fail), [ended, *setup.interceptors]) as channel:
         waiting = begin(channel, "UnaryUnary")
         await failed.wait()
+        assert slots.snapshot().in_use == 1
         waiting.cancel()
         async with asyncio.timeout(20):
             await ended.event.wait()
-    assert method.attempts == 1
+    assert (method.attempts, slots.snapshot().in_use) == (1, 0)
     assert entries(log)[-1] == ("call_ended", "info", None, "CANCELLED")
