@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http.client import HTTPResponse, RemoteDisconnected
 from typing import Any
 
 from botocore.awsrequest import (
@@ -62,9 +63,41 @@ class _PoolMixin:
         return super().urlopen(*args, **kwargs)  # type: ignore[misc]  # of the pool that this is mixed into
 
 
+class _WholeLines:
+    """Lines of a head, each to its end: the end of the connection is none."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Raises RemoteDisconnected, which is a connection that broke, where the line does not end."""
+        line: bytes = self._file.readline(limit)
+        if not line.endswith(b"\n") and len(line) != limit:
+            raise RemoteDisconnected("the connection ended in the middle of an answer's head")
+        return line
+
+
+class _Response(HTTPResponse):
+    """http.client takes the end of a connection for the end of a head, and half of a `Content-Length` for all of it."""
+
+    def begin(self) -> None:
+        """Reads the head."""
+        file = self.fp
+        self.fp = _WholeLines(file)  # type: ignore[assignment]  # the head is read by lines only
+        try:
+            super().begin()
+        finally:
+            self.fp = file
+
+
 class _ConnectionMixin:
     sock: Any
     timeout: float | None
+    response_class = _Response
+
+    def _consume_headers(self, fp: Any) -> None:
+        """Of `100 Continue`. botocore's own reads on for ever where the connection ends before an empty line."""
+        super()._consume_headers(_WholeLines(fp))  # type: ignore[misc]  # of the connection that this is mixed into
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]  # of the connection that this is mixed into
