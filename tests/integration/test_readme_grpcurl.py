@@ -46,7 +46,7 @@ async def test_readme_blocks_do_what_the_page_says(tmp_path: Path, start_server:
         done = await asyncio.to_thread(perform, block, checkout, server.address)
         assert done.returncode == 0, f"README.md line {block.line}:\n{block.text}\n{done.stdout}"
         outputs.append(done.stdout)
-    explore, upload, look, fetch = outputs
+    explore, upload, look, operate, fetch = outputs
     data = (ROOT / FILE).read_bytes()
 
     for service in ("UploadService", "DocumentService", "OperationsService"):
@@ -67,6 +67,12 @@ async def test_readme_blocks_do_what_the_page_says(tmp_path: Path, start_server:
         ("document.created", document["documentId"])
     ]
     assert health == {"status": "SERVING"}
+
+    report, stats, breakers, reset = objects(operate)
+    assert report["report"]["database"]["status"] == "HEALTH_STATUS_HEALTHY"
+    assert stats["stats"]["backend"] == "filesystem"
+    assert [one["name"] for one in breakers["breakers"]] == ["database", "storage"]
+    assert (reset["breaker"]["name"], reset["breaker"]["state"]) == ("storage", "BREAKER_STATE_CLOSED")
 
     got, *parts = objects(fetch)
     assert got["document"] == document

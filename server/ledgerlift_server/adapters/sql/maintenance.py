@@ -168,7 +168,10 @@ class SqlMaintenance:
         return [(row["object_name"], row["size"]) for row in rows]
 
     async def count_documents(self) -> Count:
-        """Of all owners. Over the objects' rows, which count their documents and are a third as wide."""
+        """Of all owners. Over the objects' rows, which count their documents and are half as wide.
+
+        A million of them took PostgreSQL 0.22 s (160 MB read).
+        """
         statement = select(
             func.coalesce(func.sum(blobs.c.documents), 0).label("documents"),
             func.coalesce(func.sum(blobs.c.documents * blobs.c.size), 0).label("size"),
