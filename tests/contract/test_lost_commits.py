@@ -153,6 +153,22 @@ async def test_a_commit_that_nobody_can_be_asked_about(
     assert fragile.execute("SELECT run FROM done", ledger_url) == [(1,)]
 
 
+async def test_a_standby_is_not_believed(
+    fragile: PostgresServer, wire: CommitWire, ledger_url: str, opened: Opened
+) -> None:
+    """It may lag behind: what it has not heard of may be committed all the same."""
+    work, database = Work(), opened(outage_patience=0.5)
+    await database.ping()
+    wire.arm(Cut.SWALLOWED, lambda: fragile.restart(standby=True))
+    try:
+        with pytest.raises(DependencyUnavailable) as unknown:
+            await database.write("work", work)
+    finally:
+        fragile.restart()
+    assert unknown.value.rerun
+    assert work.runs == 1
+
+
 async def test_the_deadline_ends_the_asking(
     fragile: PostgresServer, wire: CommitWire, ledger_url: str, opened: Opened
 ) -> None:

@@ -84,6 +84,11 @@ class PostgresServer:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """False as well when it has ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Return once it answers. A second start uses the port of the first."""
         if not self._data.exists():
@@ -101,11 +106,14 @@ class PostgresServer:
             )
         self._wait_until_ready()
 
-    def stop(self) -> None:
-        """Fast shutdown: clients are cut off, everything is written. Nothing happens when it does not run."""
+    def stop(self, *, immediate: bool = False) -> None:
+        """Fast shutdown: clients are cut off, everything is written. Nothing happens when it does not run.
+
+        `immediate`: nothing is written, and the next start recovers as from a crash.
+        """
         if self._process is not None:
             self.resume()
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
             self._process.wait(START_TIMEOUT)
             self._process = None
 
@@ -120,9 +128,14 @@ class PostgresServer:
             self._process.wait(START_TIMEOUT)
             self._process = None
 
-    def restart(self) -> None:
-        """Stop it (if it still runs) and start it again on the same port."""
-        self.stop()
+    def restart(self, *, immediate: bool = False, standby: bool = False) -> None:
+        """Stop it (if it still runs) and start it again on the same port; `standby`: as one, without a primary."""
+        self.stop(immediate=immediate)
+        signal_file = self._data / "standby.signal"
+        if standby:
+            signal_file.touch()
+        else:
+            signal_file.unlink(missing_ok=True)
         self.start()
 
     def suspend(self) -> None:
