@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -27,3 +29,26 @@ def log() -> Iterator[Entries]:
     loggers[0].handlers[:] = handlers
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+class _Ear(logging.Handler):
+    def __init__(self, event: str, heard: asyncio.Event) -> None:
+        super().__init__()
+        self._event, self._heard, self._loop = event, heard, asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """On whatever thread."""
+        if record.msg == self._event:
+            self._loop.call_soon_threadsafe(self._heard.set)
+
+
+@contextmanager
+def listening_for(event: str) -> Iterator[asyncio.Event]:
+    """Set once this event has been logged by anybody in this process."""
+    heard = asyncio.Event()
+    ear = _Ear(event, heard)
+    logging.getLogger().addHandler(ear)
+    try:
+        yield heard
+    finally:
+        logging.getLogger().removeHandler(ear)

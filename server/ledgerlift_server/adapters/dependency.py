@@ -91,7 +91,9 @@ class Dependency:
         try:
             return await self._bulkhead.run(work, lent=lent)
         except BulkheadFull:
-            raise Overloaded(f"the {self.name} has no connection free", retry_after=1.0) from None
+            full = Overloaded(f"the {self.name} has no connection free", retry_after=1.0)
+            full.rerun = True  # nothing was begun
+            raise full from None
         except DeadlinePassed:
             raise DeadlineExceeded(f"the {self.name} did not answer before the deadline") from None
 
