@@ -17,7 +17,10 @@ import pytest
 from tests.faults.aborts import Outcome, Tally, leave_and_resume
 from tests.faults.backends import Backends
 from tests.faults.leaving_client import WAYS, plans
+from tests.faults.load import campaign as load
+from tests.faults.printing import progress, say, table
 from tests.faults.server_kill import kill_in_the_middle
+from tests.faults.table import campaign as fault_table
 from tests.support.stores import EMBEDDED, KIB, KINDS, MIB
 
 BATCH = 50
@@ -27,26 +30,34 @@ BATCH = 50
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: everything held. 1: something did not, and the output says what."""
     options = _parser().parse_args(arguments)
-    seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
-    kinds = KINDS if options.stores is None else (options.stores,)
-    _say(f"seed {seed}")
     began = time.monotonic()
     try:
-        with (
-            TemporaryDirectory(prefix="ledgerlift-faults-") as folder,
-            Backends.running(Path(folder), kinds) as backends,
-        ):
-            if options.campaign == "aborts":
-                problems = _aborts(backends, kinds, options.trials, seed)
+        with TemporaryDirectory(prefix="ledgerlift-faults-") as name:
+            folder = Path(name)
+            if options.campaign == "load":
+                problems = load.run(folder)
+            elif options.campaign == "table":
+                problems = fault_table.run(folder, options.rows)
             else:
-                problems = _server_killed(backends, kinds, options.size * MIB, seed)
+                problems = _on_all_kinds(folder, options)
     except (pytest.skip.Exception, pytest.fail.Exception) as missing:  # a tool: what the tests would be skipped for
-        _say(str(missing))
+        say(str(missing))
         return 1
     for problem in problems:
-        _say(f"WRONG: {problem}")
-    _say(f"{len(problems)} problems, {time.monotonic() - began:.0f} s")
+        say(f"WRONG: {problem}")
+    say(f"{len(problems)} problems, {time.monotonic() - began:.0f} s")
     return 1 if problems else 0
+
+
+def _on_all_kinds(folder: Path, options: argparse.Namespace) -> list[str]:
+    """The campaigns that are the same on stores of every kind, and that chance has a part in."""
+    seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    kinds = KINDS if options.stores is None else (options.stores,)
+    say(f"seed {seed}")
+    with Backends.running(folder, kinds) as backends:
+        if options.campaign == "aborts":
+            return _aborts(backends, kinds, options.trials, seed)
+        return _server_killed(backends, kinds, options.size * MIB, seed)
 
 
 def _aborts(backends: Backends, kinds: Sequence[str], trials: int, seed: int) -> list[str]:
@@ -59,12 +70,10 @@ def _aborts(backends: Backends, kinds: Sequence[str], trials: int, seed: int) ->
             with backends.stores(kind, part_size) as stores:
                 outcome = asyncio.run(leave_and_resume(stores, made[first : first + BATCH]))
             _add(total, outcome)
-            _say(
-                f"{kind}: {min(first + BATCH, len(made))} of {len(made)}, {len(total.problems)} problems", again=True
-            )
+            progress(f"{kind}: {min(first + BATCH, len(made))} of {len(made)}, {len(total.problems)} problems")
         rows += [(kind, way, *_cells(tally)) for way, tally in total.tallies.items()]
         problems += total.problems
-    _table(
+    table(
         ("stores", "left by", "trials", "client saw", "some durable", "documents", "objects", "resumed right"), rows
     )
     return problems
@@ -80,7 +89,7 @@ def _server_killed(backends: Backends, kinds: Sequence[str], size: int, seed: in
         sizes = (size, outcome.killed_at, outcome.resent, outcome.most_resent)
         digest = "right" if outcome.digest_is_right else "WRONG"
         rows.append((kind, *(f"{value / MIB:.1f}" for value in sizes), str(outcome.attempts), digest))
-    _table(("stores", "MiB", "killed at", "sent again", "at most", "attempts", "digest"), rows)
+    table(("stores", "MiB", "killed at", "sent again", "at most", "attempts", "digest"), rows)
     return problems
 
 
@@ -102,20 +111,6 @@ def _counted(seen: Counter[str]) -> str:
     return ", ".join(f"{code} {count}" for code, count in seen.most_common())
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, ["-" * width for width in widths], *rows):
-        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _say(line: str, *, again: bool = False) -> None:
-    """`again`: only where somebody looks on, and written over by the next line."""
-    if not again:
-        print(line, flush=True)  # noqa: T201 - what the command is for
-    elif sys.stderr.isatty():
-        print(f"\r{line}\033[K", end="\r", file=sys.stderr, flush=True)  # noqa: T201
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__, allow_abbrev=False)
     campaigns = parser.add_subparsers(dest="campaign", required=True)
@@ -123,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     aborts.add_argument("--trials", type=int, default=200, help="in each way, on each kind of stores (200)")
     killed = campaigns.add_parser("server-killed", help="SIGKILL of the server in the middle of one large upload")
     killed.add_argument("--size", type=int, default=1024, metavar="MIB", help="of the document (1024)")
+    campaigns.add_parser("load", help="a drain, stalled clients, many uploads and idle streams: what they may cost")
+    table_of_faults = campaigns.add_parser("table", help="every fault of database and store under a steady load")
+    table_of_faults.add_argument("rows", nargs="*", help="only rows with this in their name, as `database: killed`")
     for campaign in (aborts, killed):
         campaign.add_argument("--seed", type=int, help="do again what an earlier run has printed the seed of")
         campaign.add_argument("--stores", choices=KINDS, help="only these; both by default")

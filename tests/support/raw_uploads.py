@@ -31,7 +31,7 @@ def spec(request_id: str = "", **declared: Any) -> pb.UploadSpec:
 
 
 def messages(
-    data: bytes,
+    data: bytes | memoryview,
     start: int = 0,
     stop: int | None = None,
     *,
@@ -46,7 +46,7 @@ def messages(
     stop = len(data) if stop is None else stop
     positions = range(start, stop, size) or [start]
     for position in positions:
-        piece = data[position : min(position + size, stop)]
+        piece = bytes(data[position : min(position + size, stop)])
         last = position == positions[-1]
         yield pb.UploadRequest(
             **(first if position == start else {}),

@@ -1,0 +1,159 @@
+"""PostgreSQL is restarted, or freezes, under a server that is being read from and written to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from ledgerlift.v1 import document_service_pb2 as pb
+from ledgerlift_server.adapters.sql import migrate
+
+from tests.support.postgres import PostgresServer
+from tests.support.raw_calls import documents, store
+from tests.support.server import ServerProcess
+from tests.support.stores import Stores
+
+READERS = 6
+DEADLINE = 10.0
+"""Seconds; the default of these methods."""
+UNARY_LIMIT = 30.0
+"""Seconds within which every unary call answers, whatever hangs."""
+
+Read = Callable[[], Awaitable[Any]]
+
+
+@dataclass
+class Load:
+    """Readers that ask one after the other, by plain stubs: nothing on their side tries again."""
+
+    channel: grpc.aio.Channel
+    document_id: str
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    _over: bool = False
+
+    async def read(self, number: int) -> None:
+        """One reader: the methods in turn."""
+        stub = documents(self.channel)
+        reads: dict[str, Read] = {
+            "GetDocument": lambda: stub.GetDocument(
+                pb.GetDocumentRequest(document_id=self.document_id), timeout=DEADLINE
+            ),
+            "ListDocuments": lambda: stub.ListDocuments(pb.ListDocumentsRequest(page_size=5), timeout=DEADLINE),
+            "GetDocumentStats": lambda: stub.GetDocumentStats(pb.GetDocumentStatsRequest(), timeout=DEADLINE),
+            "ListEvents": lambda: stub.ListEvents(pb.ListEventsRequest(), timeout=DEADLINE),
+        }
+        names = sorted(reads)
+        while not self._over:
+            number += 1
+            name = names[number % len(names)]
+            began = time.monotonic()
+            try:
+                await reads[name]()
+            except grpc.aio.AioRpcError as error:
+                self.failures[f"{name}: {error.code().name} {error.details()}"] += 1
+            else:
+                self.answers[name] += 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All readers, from before the block until after it."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(READERS):
+                group.create_task(self.read(number))
+            await self.until_more()
+            yield
+            await self.until_more()
+            self._over = True
+
+    async def until_more(self) -> None:
+        """Return once each reader, on average, has had ten more answers, failures included."""
+        enough = self.total + 10 * READERS
+        while self.total < enough:
+            await asyncio.sleep(0.01)
+
+    @property
+    def total(self) -> int:
+        """Calls that ended."""
+        return self.answers.total() + self.failures.total()
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Any:
+    """A server of this test's own."""
+    with PostgresServer.temporary() as server:
+        yield server
+
+
+@asynccontextmanager
+async def _loaded(
+    folder: Path, postgres: PostgresServer, **environment: str
+) -> AsyncIterator[tuple[ServerProcess, Load]]:
+    url = postgres.url(postgres.create_database())
+    await asyncio.to_thread(migrate, url)
+    stores = Stores("postgresql-files", folder, {"DATABASE_URL": url, **environment}, 0)
+    async with stores.server() as server, grpc.aio.insecure_channel(server.address) as channel:
+        answer = await store(channel, b"read me", filename="a.txt")
+        yield server, Load(channel, answer.document.document_id)
+
+
+@pytest.mark.parametrize("immediate", [False, True], ids=["fast", "immediate"])
+async def test_a_restart_fails_no_read(tmp_path: Path, fragile: PostgresServer, immediate: bool) -> None:
+    """Twice in a row, in order and as by a crash: every call is answered, a few of them late."""
+    async with _loaded(tmp_path, fragile) as (server, load):
+        away = []
+        async with load.running():
+            for _ in range(2):
+                began = time.monotonic()
+                await asyncio.to_thread(fragile.restart, immediate=immediate)
+                away.append(time.monotonic() - began)
+                await load.until_more()
+        lost = len(server.log("connection_lost"))
+    print(  # noqa: T201 - the figures are what this is run for
+        f"\nrestart ({'immediate' if immediate else 'fast'}): away {', '.join(f'{one:.2f}' for one in away)} s;"
+        f" {load.answers.total()} reads answered, {load.failures.total()} failed; slowest {load.slowest:.2f} s;"
+        f" {lost} connections lost or refused"
+    )
+    assert load.failures == {}
+    assert set(load.answers) == {"GetDocument", "ListDocuments", "GetDocumentStats", "ListEvents"}
+    assert lost > 0, "nobody noticed the restart: nothing was tested"
+
+
+async def test_a_frozen_database_holds_no_call_and_no_thread(tmp_path: Path, fragile: PostgresServer) -> None:
+    """More calls than there are connections: all are answered in time; once it goes on, all connections are there."""
+    pool = {"DB_POOL_SIZE": "2", "DB_MAX_OVERFLOW": "2", "DB_STATEMENT_TIMEOUT": "2", "DB_FAILURE_THRESHOLD": "1000"}
+    async with _loaded(tmp_path, fragile, **pool) as (_, load):
+        stub = documents(load.channel)
+        codes: Counter[str] = Counter()
+
+        async def read(timeout: float | None) -> float:
+            began = time.monotonic()
+            try:
+                await stub.GetDocument(pb.GetDocumentRequest(document_id=load.document_id), timeout=timeout)
+            except grpc.aio.AioRpcError as error:
+                codes[error.code().name] += 1
+            else:
+                codes["OK"] += 1
+            return time.monotonic() - began
+
+        fragile.suspend()
+        try:
+            seconds = await asyncio.gather(*(read(timeout) for timeout in (None, 5.0, 1.0) for _ in range(4)))
+        finally:
+            fragile.resume()
+        print(f"\nfrozen: {dict(codes)}, slowest {max(seconds):.2f} s")  # noqa: T201 - the figures
+        assert max(seconds) < UNARY_LIMIT
+        assert set(codes) <= {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+        codes.clear()
+        await asyncio.gather(*(read(None) for _ in range(12)))
+        assert codes == {"OK": 12}

@@ -1,0 +1,113 @@
+"""toxiproxy between a server and what it depends on: the same address, and behind it whatever a test wants."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.tools import tool
+
+START_TIMEOUT = 30.0
+"""Seconds."""
+
+
+class Toxiproxy:
+    """One running toxiproxy. A proxy has a name; `toxics` of it last until `clear`."""
+
+    def __init__(self, api: int) -> None:
+        self._api = api
+        self.listens: dict[str, str] = {}
+        """Where each proxy listens (`host:port`), by its name."""
+
+    @classmethod
+    @contextmanager
+    def running(cls, folder: Path) -> Iterator[Toxiproxy]:
+        """Gone behind the block, and with it every connection through it."""
+        api = free_port()
+        with (folder / "toxiproxy.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(tool("toxiproxy-server")), "-host", "127.0.0.1", "-port", str(api)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            proxy = cls(api)
+            proxy._wait_until_ready()
+            yield proxy
+        finally:
+            process.kill()
+            process.wait()
+
+    def put_before(self, name: str, upstream: str) -> str:
+        """An address (`host:port`) that leads to `upstream`."""
+        self.listens[name] = f"127.0.0.1:{free_port()}"
+        self._ask("POST", "/proxies", {"name": name, "listen": self.listens[name], "upstream": upstream})
+        return self.listens[name]
+
+    def lead_to(self, name: str, upstream: str) -> None:
+        """Let the same address lead elsewhere; its connections are closed."""
+        self._ask("POST", f"/proxies/{name}", {"listen": self.listens[name], "upstream": upstream, "enabled": True})
+
+    def black_hole(self, name: str) -> None:
+        """Connections are made and stay; nothing comes through any more."""
+        self._toxic(name, "timeout", timeout=0)
+
+    def reset(self, name: str) -> None:
+        """Every connection is reset (RST) when somebody sends, those that are open as well."""
+        self._toxic(name, "reset_peer", timeout=0)
+
+    def delay(self, name: str, seconds: float) -> None:
+        """Whatever is answered comes so much later; nothing gets lost."""
+        self._ask(
+            "POST",
+            f"/proxies/{name}/toxics",
+            {"type": "latency", "stream": "downstream", "attributes": {"latency": int(seconds * 1000)}},
+        )
+
+    def clear(self) -> None:
+        """No toxics anywhere, every proxy at work."""
+        self._ask("POST", "/reset", None)
+
+    def _toxic(self, name: str, kind: str, **attributes: int) -> None:
+        for stream in ("upstream", "downstream"):
+            body = {"name": f"{kind}-{stream}", "type": kind, "stream": stream, "attributes": attributes}
+            self._ask("POST", f"/proxies/{name}/toxics", body)
+
+    def _ask(self, method: str, path: str, body: Any) -> bytes:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._api}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "User-Agent": "ledgerlift-tests"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            content: bytes = answer.read()
+            return content
+
+    def _wait_until_ready(self) -> None:
+        give_up_at = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                self._ask("GET", "/version", None)
+            except (urllib.error.URLError, OSError):
+                assert time.monotonic() < give_up_at, "toxiproxy does not answer"
+                time.sleep(0.02)  # it says nowhere else that it is ready
+            else:
+                return
+
+
+def free_port() -> int:
+    """Of the loopback address, right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
