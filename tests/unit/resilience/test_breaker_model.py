@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,9 +17,7 @@ from ledgerlift_server.resilience.breaker import (
 )
 
 OPTIONS = BreakerOptions(
-    failure_threshold=3,
     window=10.0,
-    min_calls=5,
     failure_rate=0.5,
     slow_rate=0.8,
     slow_call=4.0,
@@ -48,6 +46,8 @@ class Call:
 class Model:
     """What section 6 of the design says, as plainly as it can be said."""
 
+    threshold: int
+    min_calls: int
     now: float = 0.0
     era: int = 0
     state: BreakerState = CLOSED
@@ -92,14 +92,14 @@ class Model:
                     self.change(CLOSED)
 
     def is_bad(self) -> bool:
-        """Three failures in a row, or half failed or four fifths slow of at least five in the window."""
+        """Too many failures in a row, or half failed or four fifths slow of enough of them in the window."""
         clear = [outcome for _, outcome, _ in self.ended if outcome is not Outcome.NEUTRAL]
         window = self.window()
         failed = sum(outcome is Outcome.FAILURE for outcome, _ in window)
         slow = sum(slow for _, slow in window)
-        enough = len(window) >= 5
+        enough = len(window) >= self.min_calls
         return (
-            clear[-3:] == [Outcome.FAILURE] * 3
+            clear[-self.threshold :] == [Outcome.FAILURE] * self.threshold
             or (enough and failed >= 0.5 * len(window))
             or (enough and slow >= 0.8 * len(window))
         )
@@ -127,21 +127,29 @@ class Model:
         self.ended = []
 
 
+outcomes = st.sampled_from([Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL])
+one_call = st.tuples(st.just("call"), st.sampled_from([0.0, 1.0, 4.0, 5.5]), outcomes)
+wait = st.tuples(st.just("pass"), st.sampled_from([0.5, 1.0, 3.0, 10.0, 21.0, 60.0]))
 step = st.one_of(
+    one_call,
+    one_call,
+    one_call,
+    wait,
+    st.tuples(st.just("outage")),
     st.tuples(st.just("acquire")),
-    st.tuples(st.just("end"), st.integers(0, 5), st.sampled_from(Outcome)),
-    st.tuples(st.just("call"), st.sampled_from([0.0, 1.0, 4.0, 5.5]), st.sampled_from(Outcome)),
-    st.tuples(st.just("pass"), st.sampled_from([0.5, 1.0, 3.0, 10.0, 21.0, 60.0])),
-    st.tuples(st.just("reset")),
+    st.tuples(st.just("end"), st.integers(0, 5), outcomes),
+    st.tuples(st.just("end"), st.integers(0, 5), outcomes),
+    st.integers(0, 20).map(lambda number: ("pass", 0.5) if number else ("reset",)),
 )
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.lists(step, max_size=60))
-def test_it_does_what_the_model_does(steps: list[tuple[object, ...]]) -> None:
+@settings(max_examples=500, deadline=None)
+@given(st.lists(step, min_size=10, max_size=50), st.sampled_from([2, 3, 1000]), st.sampled_from([4, 5, 1000]))
+def test_it_does_what_the_model_does(steps: list[tuple[object, ...]], threshold: int, min_calls: int) -> None:
     """Whatever calls come, in whichever order they end: state, refusals and counts are the model's."""
-    model = Model()
-    breaker = CircuitBreaker("storage", OPTIONS, clock=lambda: model.now, jitter=lambda: JITTER)
+    model = Model(threshold, min_calls)
+    options = replace(OPTIONS, failure_threshold=threshold, min_calls=min_calls)
+    breaker = CircuitBreaker("storage", options, clock=lambda: model.now, jitter=lambda: JITTER)
     permits: list[Permit] = []
 
     def acquire() -> bool:
@@ -154,6 +162,12 @@ def test_it_does_what_the_model_does(steps: list[tuple[object, ...]]) -> None:
         model.acquire()
         return True
 
+    def call(seconds: float, outcome: Outcome) -> None:
+        if acquire():
+            model.now += seconds
+            permits[-1].end(outcome)
+            model.end(model.calls[-1], outcome)
+
     for kind, *rest in steps:
         match kind, rest:
             case "acquire", []:
@@ -163,10 +177,11 @@ def test_it_does_what_the_model_does(steps: list[tuple[object, ...]]) -> None:
                 permits[index].end(outcome)
                 model.end(model.calls[index], outcome)
             case "call", [float(seconds), Outcome() as outcome]:
-                if acquire():
-                    model.now += seconds
-                    permits[-1].end(outcome)
-                    model.end(model.calls[-1], outcome)
+                call(seconds, outcome)
+            case "outage", []:
+                for _ in range(5):
+                    call(0.0, Outcome.FAILURE)
+                model.now += 60.0
             case "pass", [float(seconds)]:
                 model.now += seconds
             case "reset", []:

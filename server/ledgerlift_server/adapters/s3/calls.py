@@ -1,6 +1,8 @@
 """One call to the store: made again where that helps, within the deadline, and its failure translated.
 
-botocore's own retries are off: they would multiply its timeouts. This is the only retry around the store.
+botocore's own retries are off: they would multiply its timeouts. This is the only retry around the store. While the
+store fails, a call of the port is at most `max_attempts` requests: what fails is not followed by another operation.
+Where it answers, a list makes a request for each page, and `stat` a second one where the object is not there.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ledgerlift_server.adapters.s3.options import S3Options
 from ledgerlift_server.adapters.s3.transport import patience
 from ledgerlift_server.errors import DeadlineExceeded
 from ledgerlift_server.resilience.deadline import time_left
+from ledgerlift_server.resilience.retry import Attempts, RetryBudget, RetryPolicy
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,6 +31,10 @@ T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds; the pause after attempt n is random between 0 and `FIRST_PAUSE * 2 ** (n - 1)` (full jitter)."""
+PATIENCE = 30.0
+"""Seconds behind the first failure after which no attempt begins; the attempts before may have been long ones."""
+BUDGET, BUDGET_REFILL = 50.0, 0.2
+"""Further attempts that all calls together may make in a row, and what each call that succeeds brings back."""
 _DEADLINE_TOLERANCE = 0.01
 """Seconds by which a timeout that was set from the deadline may come before it."""
 
@@ -46,24 +53,25 @@ class Calls:
         """`jitter` is in [0, 1)."""
         self._clients = clients
         self._options = options
+        self._policy = RetryPolicy(FIRST_PAUSE, LONGEST_PAUSE, options.max_attempts, PATIENCE)
+        self._budget = RetryBudget(BUDGET, BUDGET_REFILL)
         self._sleep = sleep
         self._jitter = jitter
 
     def run(self, operation: str, call: Callable[[S3Client], T], *, wait: float | None = None) -> T:
-        """The result of `call`, made up to `max_attempts` times.
+        """The result of `call`, made up to `max_attempts` times, and fewer while most calls fail.
 
         `wait` is how long the store may take for its next bytes, in seconds; None: `read_timeout`. Raises
         StoreAnswer where the store says no, DependencyUnavailable, and DeadlineExceeded, after which the
         outcome is unknown.
         """
-        attempt = 0
+        attempts: Attempts | None = None
         while True:
-            attempt += 1
             if time_left(math.inf) <= _DEADLINE_TOLERANCE:
                 raise DeadlineExceeded("the object store was not asked before the deadline")
             try:
                 with patience(self._options.read_timeout if wait is None else wait):
-                    return call(self._clients.current())
+                    result = call(self._clients.current())
             except ParamValidationError:
                 raise  # a defect of ours
             except (BotoCoreError, ClientError, HTTPError) as error:
@@ -71,7 +79,11 @@ class Calls:
                     raise DeadlineExceeded("the object store did not answer before the deadline") from error
                 if credentials_are_stale(error):
                     self._clients.expire()
-                pause = self._jitter() * min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1))
-                if attempt >= self._options.max_attempts or not is_transient(error) or time_left(math.inf) <= pause:
+                attempts = attempts or Attempts(self._policy, self._budget, jitter=self._jitter)
+                pause = attempts.again() if is_transient(error) else None
+                if pause is None:
                     raise translate(error, operation) from error
-            self._sleep(pause)
+                self._sleep(pause)
+            else:
+                self._budget.succeeded()
+                return result

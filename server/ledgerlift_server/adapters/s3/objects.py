@@ -107,7 +107,7 @@ class S3Objects:
         pieces: list[bytes] = []
         with closing(answer["Body"]) as body:
             if offset and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:
-                raise DependencyUnavailable("the object store failed: it does not read ranges")
+                raise DependencyUnavailable("the object store failed: it does not read ranges", answered=True)
             while length and (piece := body.read(min(length, _STEP))):
                 pieces.append(piece)
                 length -= len(piece)
