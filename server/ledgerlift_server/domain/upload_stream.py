@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -227,6 +228,11 @@ class SessionStream:
         except (errors.DependencyUnavailable, errors.DeadlineExceeded):
             # Only the answer may have been lost: then it is COMMITTING.
             self._tools.committer.drive_later(session.upload_id, session.owner)
+            raise
+        except (errors.UploadCancelled, errors.UploadExpired):
+            if sealed.single_put is not None:  # stored when what the session had left was removed already
+                with suppress(errors.LedgerLiftError):
+                    await self._tools.pipeline.store.delete(sealed.single_put)
             raise
         published = await self._tools.committer.publish(session.upload_id, session.owner)
         self._tools.pulses.nudge(session.upload_id)

@@ -127,6 +127,19 @@ async def test_a_cancelled_upload_leaves_nothing(rig: UploadRig, replica: Replic
     assert list(await rig.store.list_multiparts(limit=10)) == []
 
 
+async def test_bytes_that_are_stored_after_a_cancellation_leave_no_object(rig: UploadRig, replica: Replica) -> None:
+    """The outbox has removed the object before it was there; what stored it takes it away again."""
+    gate = replica.store.before["put"] = Gate()
+    running = asyncio.create_task(replica.run(*stream(content(100), to=spec())))
+    await until(lambda: gate.arrived == 1)
+    await replica.uploads.cancel(caller(), (await rig.session()).upload_id)
+    await passed(replica.janitor, full=False, drift=False)
+    gate.open()
+    with pytest.raises(errors.UploadCancelled):
+        await running
+    assert await rig.objects() == set()
+
+
 async def test_ended_sessions_are_forgotten_after_their_time(
     rig: UploadRig, replica: Replica, sqlite_url: str
 ) -> None:

@@ -78,7 +78,7 @@ class _WholeLines:
 
 
 class _Response(HTTPResponse):
-    """http.client takes the end of a connection for the end of a head, and half of a `Content-Length` for all of it."""
+    """http.client takes the end of a connection for the end of a head, and half a `Content-Length` for all of it."""
 
     def begin(self) -> None:
         """Reads the head."""
