@@ -86,9 +86,7 @@ async def test_what_the_transaction_has_tried_the_call_does_not_try_again(tmp_pa
             refusal = await outcome(stub.GetDocument, lookup, timeout=30)
     assert refusal.kind == (Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert told(log, "GetDocument") == (0, None, "UNAVAILABLE")
-    lost = [
-        one for one in log() if one["event"] == "database_lost" and one.get("method", "").endswith("/GetDocument")
-    ]
+    lost = [one.get("method", "") for one in log() if one["event"] == "database_lost"]
     assert len([method for method in lost if method.endswith("/GetDocument")]) == 1
 
 
