@@ -104,23 +104,32 @@ class Committer:
             return running
         return self.own(session.upload_id, self.publish(session.upload_id, session.owner))
 
-    def drive_later(self, upload_id: str, owner: str) -> None:
-        """Drive a commit that may have begun, and was delayed, after a pause. After the last, the janitor does it."""
+    def drive_later(self, upload_id: str, owner: str, delay: LedgerLiftError) -> None:
+        """Drive a commit that may have begun, and met `delay`, after a pause. After the last, the janitor does it.
+
+        A breaker that is open says when it will let calls through, and its refusal is no attempt: nothing was asked.
+        """
         if upload_id in self._later:
             return
         delays = self._delays.pop(upload_id, 0)
-        if self._closing or delays == len(AGAIN_AFTER):
+        refused = isinstance(delay, CircuitOpen)
+        if self._closing or (delays == len(AGAIN_AFTER) and not refused):
             return
-        self._delays[upload_id] = delays + 1
+        if refused:
+            pause = max(AGAIN_AFTER[0], delay.retry_after or 0.0)
+        else:
+            pause = AGAIN_AFTER[delays]
+            delays += 1
+        self._delays[upload_id] = delays
         loop = asyncio.get_running_loop()
-        self._later[upload_id] = loop.call_later(AGAIN_AFTER[delays], self._drive_again, upload_id, owner)
+        self._later[upload_id] = loop.call_later(pause, self._drive_again, upload_id, owner)
 
     async def publish(self, upload_id: str, owner: str) -> Published:
         """The steps after COMMITTING. To be run under `own`. What delays them is raised, and they are tried again."""
         try:
             done = await self._publish(upload_id, owner)
-        except DELAYS:
-            self.drive_later(upload_id, owner)
+        except DELAYS as delay:
+            self.drive_later(upload_id, owner, delay)
             raise
         except BaseException:
             self._delays.pop(upload_id, None)
@@ -179,7 +188,9 @@ class Committer:
             del self._driving[upload_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             reason = error.reason if isinstance(error, LedgerLiftError) else type(error).__name__
-            logger.warning("commit_stopped", extra={"upload_id": upload_id, "reason": reason})
+            # A breaker has told already that it is open; each session that waits for it need not.
+            level = logging.DEBUG if isinstance(error, CircuitOpen) else logging.WARNING
+            logger.log(level, "commit_stopped", extra={"upload_id": upload_id, "reason": reason})
 
     async def _store_whole(self, session: UploadSession) -> str:
         """The digest of the session's object, which is visible and durable afterwards."""

@@ -27,7 +27,7 @@ from ledgerlift_server.domain.drift import DriftFinder, DriftReport
 from ledgerlift_server.domain.ledger_port import Maintenance
 from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
 from ledgerlift_server.domain.upload_models import Removal, UploadSession
-from ledgerlift_server.errors import LedgerLiftError
+from ledgerlift_server.errors import CircuitOpen, LedgerLiftError
 from ledgerlift_server.resilience.deadline import Clock
 
 logger = logging.getLogger(__name__)
@@ -182,6 +182,8 @@ class Janitor:
                 await self._renew()
         try:
             driving.result()
+        except CircuitOpen:
+            raise  # so are the others: one sentence about it, at the end of the pass
         except LedgerLiftError as error:
             logger.warning("commit_not_driven", extra={"upload_id": session.upload_id, "reason": error.reason})
             return False
@@ -217,7 +219,10 @@ class Janitor:
         while removals := await self._maintenance.due_removals(limit=BATCH):
             for first in range(0, len(removals), REMOVALS_AT_ONCE):
                 some = removals[first : first + REMOVALS_AT_ONCE]
-                removed = sum(await asyncio.gather(*map(self._remove, some)))
+                ended = await asyncio.gather(*map(self._remove, some), return_exceptions=True)
+                if failures := [failure for failure in ended if isinstance(failure, BaseException)]:
+                    raise failures[0]
+                removed = sum(outcome is True for outcome in ended)
                 report.removed += removed
                 report.removals_failed += len(some) - removed
                 if not removed:
@@ -231,6 +236,8 @@ class Janitor:
             if removal.multipart_id is not None:
                 await self._abort(removal.object_name, removal.multipart_id)
             await self._store.delete(removal.object_name)
+        except CircuitOpen:
+            raise  # the store was not asked: the removal keeps its turn
         except LedgerLiftError as error:
             logger.warning("removal_failed", extra={"object": removal.object_name, "reason": error.reason})
         except Exception:  # a defect with one name must not keep the others waiting for ever

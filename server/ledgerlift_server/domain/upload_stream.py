@@ -225,9 +225,9 @@ class SessionStream:
         self._tools.committer.reached("sealed")
         try:
             await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
-        except (errors.DependencyUnavailable, errors.DeadlineExceeded):
+        except (errors.DependencyUnavailable, errors.DeadlineExceeded) as unknown:
             # Only the answer may have been lost: then it is COMMITTING.
-            self._tools.committer.drive_later(session.upload_id, session.owner)
+            self._tools.committer.drive_later(session.upload_id, session.owner, unknown)
             raise
         except (errors.UploadCancelled, errors.UploadExpired):
             if sealed.single_put is not None:  # stored when what the session had left was removed already

@@ -379,7 +379,7 @@ async def test_a_commit_that_was_delayed_is_driven_again_without_the_janitor(
     ("method", "delay"),
     [
         ("publish", errors.DependencyUnavailable("down")),
-        ("publish", errors.CircuitOpen("open")),
+        ("publish", errors.CircuitOpen("open", retry_after=AGAIN_AFTER[0])),
         ("publish", errors.Overloaded("busy")),
         ("publish", errors.DeadlineExceeded("of unknown outcome")),
         ("begin_commit", errors.DeadlineExceeded("of unknown outcome")),
