@@ -72,12 +72,31 @@ def storage() -> Iterator[Callable[..., Storage]]:
         one.bulkhead.close()
 
 
+class Hang:
+    """Work that goes on until the test lets it. `inside` counts the threads that are at it."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self.inside = 0
+
+    def wait(self) -> None:
+        """Hang."""
+        with self._lock:
+            self.inside += 1
+        self._over.wait(60)
+
+    def end(self) -> None:
+        """Let everybody go, for good."""
+        self._over.set()
+
+
 @pytest.fixture
-def hang() -> Iterator[threading.Event]:
-    """Set at the end: whatever waits for it goes on."""
-    event = threading.Event()
-    yield event
-    event.set()
+def hang() -> Iterator[Hang]:
+    """Ended at the end."""
+    made = Hang()
+    yield made
+    made.end()
 
 
 async def test_eight_slow_calls_run_side_by_side_through_a_closed_breaker(storage: Callable[..., Storage]) -> None:
@@ -154,53 +173,78 @@ async def test_an_answer_ends_a_row_of_failures(
 
 
 async def test_a_dependency_that_hangs_until_the_deadline_opens_it(
-    storage: Callable[..., Storage], hang: threading.Event
+    storage: Callable[..., Storage], hang: Hang
 ) -> None:
     """Callers wait for longer than it may take, and are told at their deadline; its threads need not come back."""
     two = storage(2)
     with deadline_scope(two.clock.deadline(OWN_TIMEOUT + 1)):
-        calls = [asyncio.create_task(two.door.call("ping", hang.wait, 60)) for _ in range(2)]
-    await until(lambda: two.bulkhead.running == 2)
+        calls = [asyncio.create_task(two.door.call("ping", hang.wait)) for _ in range(2)]
+    await until(lambda: hang.inside == 2)
     await two.clock.advance(OWN_TIMEOUT + 1.1)
     assert [type(error) for error in await asyncio.gather(*calls, return_exceptions=True)] == [DeadlineExceeded] * 2
     assert two.state is BreakerState.OPEN
     assert two.bulkhead.running == 2
-    hang.set()
+    hang.end()
     await until(lambda: two.bulkhead.running == 0)
     assert two.state is BreakerState.OPEN
 
 
-async def test_callers_in_a_hurry_do_not_open_it(storage: Callable[..., Storage], hang: threading.Event) -> None:
+async def test_a_call_that_notices_its_deadline_itself_is_judged_by_its_time(storage: Callable[..., Storage]) -> None:
+    """Drivers' timeouts end with the caller's deadline: behind what the dependency may take, it has failed."""
+    one = storage()
+
+    def time_out(seconds: float) -> None:
+        one.clock.put_forward(seconds)
+        raise DeadlineExceeded("no answer in time")
+
+    for seconds, failures in ((OWN_TIMEOUT - 1, 0), (OWN_TIMEOUT, 1)):
+        with pytest.raises(DeadlineExceeded):
+            await one.door.call("ping", time_out, seconds)
+        assert one.breaker.snapshot().consecutive_failures == failures
+
+
+async def test_what_its_caller_left_before_it_began_never_begins(storage: Callable[..., Storage], hang: Hang) -> None:
+    """Its permit is another's already."""
+    one, ran = storage(), list[int]()
+    one.bulkhead._threads.submit(hang.wait)  # a thread that is slow to come back from the call before
+    call = asyncio.create_task(one.door.call("ping", ran.append, 1))
+    await until(lambda: one.bulkhead.running == 1)
+    call.cancel()
+    await asyncio.wait({call})
+    hang.end()
+    await until(lambda: one.bulkhead.running == 0)
+    assert ran == []
+
+
+async def test_callers_in_a_hurry_do_not_open_it(storage: Callable[..., Storage], hang: Hang) -> None:
     """A deadline shorter than what the dependency may take is the caller's affair."""
     two = storage(2)
     with deadline_scope(two.clock.deadline(1.0)):
-        calls = [asyncio.create_task(two.door.call("ping", hang.wait, 60)) for _ in range(2)]
-    await until(lambda: two.bulkhead.running == 2)
+        calls = [asyncio.create_task(two.door.call("ping", hang.wait)) for _ in range(2)]
+    await until(lambda: hang.inside == 2)
     await two.clock.advance(1.1)
     await asyncio.gather(*calls, return_exceptions=True)
-    hang.set()
+    hang.end()
     await until(lambda: two.bulkhead.running == 0)
     assert two.breaker.snapshot().consecutive_failures == 0
 
 
-async def test_a_call_that_its_caller_left_is_told_when_it_ends(
-    storage: Callable[..., Storage], hang: threading.Event
-) -> None:
+async def test_a_call_that_its_caller_left_is_told_when_it_ends(storage: Callable[..., Storage], hang: Hang) -> None:
     """An impatient caller's call still shows, when its thread comes back, that the dependency is down."""
     one = storage()
 
     def fail_late() -> None:
-        hang.wait(60)
+        hang.wait()
         down()
 
     with deadline_scope(one.clock.deadline(1.0)):
         call = asyncio.create_task(one.door.call("ping", fail_late))
-    await until(lambda: one.bulkhead.running == 1)
+    await until(lambda: hang.inside == 1)
     await one.clock.advance(1.1)
     with pytest.raises(DeadlineExceeded):
         await call
     assert one.breaker.snapshot().consecutive_failures == 0
-    hang.set()
+    hang.end()
     await until(lambda: one.breaker.snapshot().consecutive_failures == 1)
     (ping,) = one.statistics.snapshot()
     assert (ping.calls, ping.failures) == (1, 1)
@@ -213,30 +257,28 @@ async def half_open(one: Storage) -> None:
 
 
 async def test_a_probe_that_is_cancelled_in_the_queue_frees_its_permit(
-    storage: Callable[..., Storage], hang: threading.Event
+    storage: Callable[..., Storage], hang: Hang
 ) -> None:
     """It never began; another takes its place at once."""
     one = storage(1)
     await half_open(one)
-    running = asyncio.create_task(one.door.call("ping", hang.wait, 60))
-    await until(lambda: one.bulkhead.running == 1)
+    running = asyncio.create_task(one.door.call("ping", hang.wait))
+    await until(lambda: hang.inside == 1)
     queued = [asyncio.create_task(one.door.call("ping", int)) for _ in range(2)]
     await turns()
     assert one.breaker.refusal() is not None
     queued[0].cancel()
     await asyncio.wait({queued[0]})
     assert one.breaker.refusal() is None
-    hang.set()
+    hang.end()
     await asyncio.gather(running, queued[1])
 
 
-async def test_a_probe_that_finds_no_thread_frees_its_permit(
-    storage: Callable[..., Storage], hang: threading.Event
-) -> None:
+async def test_a_probe_that_finds_no_thread_frees_its_permit(storage: Callable[..., Storage], hang: Hang) -> None:
     """Where old calls fill the bulkhead, probes are told so, and leave the breaker as it is."""
     one = storage(1)
-    old = asyncio.create_task(one.door.check("ping", hang.wait, 60))
-    await until(lambda: one.bulkhead.running == 1)
+    old = asyncio.create_task(one.door.check("ping", hang.wait))
+    await until(lambda: hang.inside == 1)
     for _ in range(2):
         one.breaker.acquire().end(Outcome.FAILURE)
     await one.clock.advance(60.0)
@@ -249,40 +291,40 @@ async def test_a_probe_that_finds_no_thread_frees_its_permit(
     assert one.breaker.snapshot().opened_count == 1
     for _ in range(3):
         one.breaker.acquire()
-    hang.set()
+    hang.end()
     await old
 
 
 async def test_a_probe_that_is_cancelled_on_its_thread_settles_when_the_thread_ends(
-    storage: Callable[..., Storage], hang: threading.Event
+    storage: Callable[..., Storage], hang: Hang
 ) -> None:
     """What a thread has begun it ends: only then is there room for another probe."""
     three = storage(3)
     await half_open(three)
-    probes = [asyncio.create_task(three.door.call("ping", hang.wait, 60)) for _ in range(3)]
-    await until(lambda: three.bulkhead.running == 3)
+    probes = [asyncio.create_task(three.door.call("ping", hang.wait)) for _ in range(3)]
+    await until(lambda: hang.inside == 3)
     for probe in probes:
         probe.cancel()
     await asyncio.wait(probes)
     assert three.breaker.refusal() is not None
-    hang.set()
+    hang.end()
     await until(lambda: three.state is BreakerState.CLOSED)
 
 
-async def test_what_queues_when_it_opens_is_refused(storage: Callable[..., Storage], hang: threading.Event) -> None:
+async def test_what_queues_when_it_opens_is_refused(storage: Callable[..., Storage], hang: Hang) -> None:
     """Calls that were let through and wait for a thread do not go to a dependency that is known to be down."""
     one, ran = storage(), list[int]()
 
     def fail_late() -> None:
-        hang.wait(60)
+        hang.wait()
         down()
 
     await one.fail(1)
     failing = asyncio.create_task(one.door.call("ping", fail_late))
-    await until(lambda: one.bulkhead.running == 1)
+    await until(lambda: hang.inside == 1)
     queued = [asyncio.create_task(one.door.call("ping", ran.append, 1)) for _ in range(3)]
     await turns()
-    hang.set()
+    hang.end()
     with pytest.raises(DependencyUnavailable):
         await failing
     assert [type(error) for error in await asyncio.gather(*queued, return_exceptions=True)] == [CircuitOpen] * 3
