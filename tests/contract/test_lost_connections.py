@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ from ledgerlift_server.errors import DependencyUnavailable
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
 from sqlalchemy import text
 
+from tests.support.counting_refuser import CountingRefuser
 from tests.support.databases import OpenDatabase, run_sql
-from tests.support.fake_postgres import RefusingServer
 from tests.support.postgres import PostgresServer
 
 
@@ -24,6 +25,10 @@ def fragile() -> Iterator[PostgresServer]:
     """A server that a test may restart."""
     with PostgresServer.temporary() as server:
         yield server
+
+
+def _url(server: CountingRefuser) -> str:
+    return f"postgresql://nobody@{server.address}/none"
 
 
 def _say(statement: str) -> Callable[[Transaction], object]:
@@ -86,24 +91,31 @@ async def test_one_lost_connection_tells_of_all_in_the_pool(
 
 
 async def test_a_database_that_stays_away(open_database: OpenDatabase) -> None:
-    """A call makes ten connections at the most, however it fails; a silent one makes one."""
-    with RefusingServer() as server:
-        database = open_database(server.url, sleep=lambda seconds: None)
+    """A call asks for ten sessions at the most; a ping, which is about this moment, for one."""
+    with CountingRefuser.running() as server:
+        database = open_database(_url(server), sleep=lambda seconds: None)
         for name, call in (("read", database.read), ("write", database.write)):
-            before = server.connections
+            before = server.sessions
             with pytest.raises(DependencyUnavailable) as refused:
                 await call(name, _say("SELECT 1"))
-            assert server.connections - before == 10
+            assert server.sessions - before == 10
             assert not refused.value.rerun
-        before = server.connections
+        before = server.sessions
         with pytest.raises(DependencyUnavailable):
             await database.ping()
-        assert server.connections - before == 1
-    with RefusingServer(silent=True) as server:
-        database = open_database(server.url, DatabaseOptions(connect_timeout=0.2), sleep=lambda seconds: None)
+        assert server.sessions - before == 1
+
+
+async def test_a_database_that_never_says_a_word_is_not_asked_again(open_database: OpenDatabase) -> None:
+    """The connection is made, and that is all: a second one would only take as long."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = open_database(
+            f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none",
+            DatabaseOptions(connect_timeout=0.2),
+            sleep=lambda seconds: pytest.fail("asked again"),
+        )
         with pytest.raises(DependencyUnavailable):
             await database.read("read", _say("SELECT 1"))
-        assert server.connections == 1
 
 
 async def test_an_outage_is_sat_out_for_so_long_and_no_longer(open_database: OpenDatabase) -> None:
@@ -114,8 +126,10 @@ async def test_an_outage_is_sat_out_for_so_long_and_no_longer(open_database: Ope
         pauses.append(seconds)
         time.sleep(seconds)
 
-    with RefusingServer() as server:
-        database = open_database(server.url, DatabaseOptions(outage_patience=0.5), sleep=sleep, jitter=lambda: 0.999)
+    with CountingRefuser.running() as server:
+        database = open_database(
+            _url(server), DatabaseOptions(outage_patience=0.5), sleep=sleep, jitter=lambda: 0.999
+        )
         with pytest.raises(DependencyUnavailable):
             await database.read("read", _say("SELECT 1"))
         assert len(pauses) == 2
@@ -127,12 +141,14 @@ async def test_an_outage_is_sat_out_for_so_long_and_no_longer(open_database: Ope
 
 async def test_many_failing_calls_share_what_they_may_try(open_database: OpenDatabase) -> None:
     """Each connection may sit out one outage; when all of that is used up, a call is one attempt."""
-    with RefusingServer() as server:
-        database = open_database(server.url, DatabaseOptions(pool_size=1, max_overflow=0), sleep=lambda seconds: None)
+    with CountingRefuser.running() as server:
+        database = open_database(
+            _url(server), DatabaseOptions(pool_size=1, max_overflow=0), sleep=lambda seconds: None
+        )
         made = []
         for _ in range(3):
-            before = server.connections
+            before = server.sessions
             with pytest.raises(DependencyUnavailable):
                 await database.read("read", _say("SELECT 1"))
-            made.append(server.connections - before)
+            made.append(server.sessions - before)
         assert made == [10, 1, 1]
