@@ -69,7 +69,6 @@ class RunningServer:
         self._draining = True
         logger.info("draining", extra={"uploads": self._entry.running})
         self._board.drain()
-        await asyncio.sleep(0)  # watchers of health hear of it before they are sent away
         self._entry.drain()
         self._lifecycle.drain()
 

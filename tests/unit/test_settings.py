@@ -59,6 +59,10 @@ def test_nothing_set_serves_from_one_folder_on_loopback(monkeypatch: pytest.Monk
         ({"DATABASE_URL": "sqlite:////tmp/x.db"}, "embedded_database", True),
         ({"S3_BUCKET": "b", "S3_SSE": "aws:kms", "S3_KMS_KEY_ID": "k"}, "s3_sse", "aws:kms"),
         ({"UPLOAD_STALL_TIMEOUT": "0.5"}, "upload_stall_timeout", 0.5),
+        ({"READINESS_CHECKS": "Database, system"}, "readiness_checks", ("database", "system")),
+        ({"READINESS_CHECKS": "none"}, "readiness_checks", ()),
+        ({"READINESS_CHECKS": ""}, "readiness_checks", ("database", "storage")),
+        ({"HIGH_DISK_PERCENT": "97.5"}, "high_disk_percent", 97.5),
     ],
 )
 def test_what_may_be_said(
@@ -78,6 +82,9 @@ def test_what_may_be_said(
         ({"DB_POOL_TIMEOUT": "inf"}, "DB_POOL_TIMEOUT"),
         ({"DATABASE_URL": "mysql://db/l"}, "DATABASE_URL"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+        ({"READINESS_CHECKS": "database,redis"}, "READINESS_CHECKS"),
+        ({"READINESS_CHECKS": "none,database"}, "READINESS_CHECKS"),
+        ({"HIGH_CPU_PERCENT": "101"}, "HIGH_CPU_PERCENT"),
         ({"ALLOWED_CONTENT_TYPES": "pdf"}, "ALLOWED_CONTENT_TYPES"),
         ({"ENABLE_CHANNELZ": "perhaps"}, "ENABLE_CHANNELZ"),
         ({"S3_ENDPOINT": "http://s3:9000"}, "S3_BUCKET"),
