@@ -17,6 +17,18 @@ from ledgerlift_client._models import (
     UploadSpec,
     UploadState,
 )
+from ledgerlift_client._operations_models import (
+    BreakerState,
+    CircuitBreaker,
+    ComponentHealth,
+    ConnectionPool,
+    HealthReport,
+    HealthStatus,
+    LatencyBucket,
+    OperationStats,
+    StorageStats,
+    SystemResources,
+)
 from ledgerlift_client._options import ClientOptions
 from ledgerlift_client._progress import Progress
 from ledgerlift_client.errors import LedgerLiftError
@@ -39,6 +51,17 @@ __all__ = [
     "UploadResult",
     "UploadSpec",
     "UploadState",
+    # What it returns about the service
+    "BreakerState",
+    "CircuitBreaker",
+    "ComponentHealth",
+    "ConnectionPool",
+    "HealthReport",
+    "HealthStatus",
+    "LatencyBucket",
+    "OperationStats",
+    "StorageStats",
+    "SystemResources",
     # What it raises
     "LedgerLiftError",
     "errors",

@@ -12,9 +12,10 @@ from typing import BinaryIO
 
 import grpc
 from ledgerlift.v1 import document_service_pb2 as documents
+from ledgerlift.v1 import operations_service_pb2 as operations
 from ledgerlift.v1 import upload_service_pb2 as uploads
 
-from ledgerlift_client import _convert, _events, _policies
+from ledgerlift_client import _convert, _convert_operations, _events, _policies
 from ledgerlift_client._calls import Calls
 from ledgerlift_client._channel import DEFAULT_TARGET, Interceptor, make_channel
 from ledgerlift_client._downloader import download
@@ -31,6 +32,7 @@ from ledgerlift_client._models import (
     UploadSpec,
     UploadState,
 )
+from ledgerlift_client._operations_models import CircuitBreaker, HealthReport, StorageStats
 from ledgerlift_client._options import MIB, ClientOptions
 from ledgerlift_client._pages import pages
 from ledgerlift_client._progress import Progress
@@ -318,6 +320,31 @@ class LedgerLiftClient:
         )
         answer = self._calls.call(_policies.RECORD_EVENT, request, timeout=timeout, request_id=wanted)
         return _convert.event(answer.event)
+
+    # The service itself, for operators
+
+    def health(self, *, timeout: float | None = None) -> HealthReport:
+        """The report of the process that answers, made in the background: none of it waits for a dependency."""
+        answer = self._calls.call(_policies.GET_HEALTH, operations.GetHealthRequest(), timeout=timeout)
+        return _convert_operations.health_report(answer.report)
+
+    def circuit_breakers(self, *, timeout: float | None = None) -> tuple[CircuitBreaker, ...]:
+        """The breakers of the server's process that answers, by name."""
+        request = operations.GetCircuitBreakersRequest()
+        answer = self._calls.call(_policies.GET_BREAKERS, request, timeout=timeout)
+        return tuple(map(_convert_operations.breaker, answer.breakers))
+
+    def reset_circuit_breaker(self, name: str, *, timeout: float | None = None) -> CircuitBreaker:
+        """Close a breaker of the server's process that answers. Raises InvalidArgument for a name it has not."""
+        request = operations.ResetCircuitBreakerRequest(name=name)
+        answer = self._calls.call(_policies.RESET_BREAKER, request, timeout=timeout)
+        return _convert_operations.breaker(answer.breaker)
+
+    def storage_stats(self, *, timeout: float | None = None) -> StorageStats:
+        """What the server's process that answers asked of the object store, and how long that took."""
+        request = operations.GetStorageStatsRequest()
+        answer = self._calls.call(_policies.GET_STORAGE_STATS, request, timeout=timeout)
+        return _convert_operations.storage_stats(answer.stats)
 
     def _open(self, source: SourceLike) -> Source:
         return open_source(source, replay=self.options.replay_buffer, peek=self.options.message_size)

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from ledgerlift.v1 import document_service_pb2 as documents
+from ledgerlift.v1 import operations_service_pb2 as operations
 from ledgerlift.v1 import policy_pb2
 from ledgerlift.v1 import upload_service_pb2 as uploads
 
@@ -41,6 +42,7 @@ def method(service: ServiceDescriptor, name: str) -> Method[Any, Any]:
 
 _UPLOADS = uploads.DESCRIPTOR.services_by_name["UploadService"]
 _DOCUMENTS = documents.DESCRIPTOR.services_by_name["DocumentService"]
+_OPERATIONS = operations.DESCRIPTOR.services_by_name["OperationsService"]
 
 CREATE_UPLOAD: Method[uploads.CreateUploadRequest, uploads.CreateUploadResponse] = method(_UPLOADS, "CreateUpload")
 UPLOAD: Method[bytes, uploads.UploadResponse] = method(_UPLOADS, "Upload")
@@ -68,4 +70,15 @@ LIST_EVENTS: Method[documents.ListEventsRequest, documents.ListEventsResponse] =
 WATCH_EVENTS: Method[documents.WatchEventsRequest, documents.WatchEventsResponse] = method(_DOCUMENTS, "WatchEvents")
 GET_STATS: Method[documents.GetDocumentStatsRequest, documents.GetDocumentStatsResponse] = method(
     _DOCUMENTS, "GetDocumentStats"
+)
+
+GET_HEALTH: Method[operations.GetHealthRequest, operations.GetHealthResponse] = method(_OPERATIONS, "GetHealth")
+GET_BREAKERS: Method[operations.GetCircuitBreakersRequest, operations.GetCircuitBreakersResponse] = method(
+    _OPERATIONS, "GetCircuitBreakers"
+)
+RESET_BREAKER: Method[operations.ResetCircuitBreakerRequest, operations.ResetCircuitBreakerResponse] = method(
+    _OPERATIONS, "ResetCircuitBreaker"
+)
+GET_STORAGE_STATS: Method[operations.GetStorageStatsRequest, operations.GetStorageStatsResponse] = method(
+    _OPERATIONS, "GetStorageStats"
 )
