@@ -42,19 +42,20 @@ def told(log: Entries, method: str) -> tuple[int, int | None, str]:
     return len(again), ended.get("attempt"), ended["code"]
 
 
-CRASHES: dict[str, tuple[Cut, bool, int | None]] = {
+CRASHES: dict[str, tuple[Cut, bool, set[int | None]]] = {
     # What becomes of the COMMIT, whether the server crashes, the attempt of the call that is answered.
-    "committed, and PostgreSQL says so": (Cut.DELIVERED, False, None),
-    "not committed, and PostgreSQL says so": (Cut.SWALLOWED, False, None),
-    "committed, and nobody can say": (Cut.DELIVERED, True, 2),
-    "not committed, and PostgreSQL has forgotten it": (Cut.HALF_OPEN, True, None),
+    "committed, and PostgreSQL says so": (Cut.DELIVERED, False, {None}),
+    "not committed, and PostgreSQL says so": (Cut.SWALLOWED, False, {None}),
+    "committed, and nobody can say": (Cut.DELIVERED, True, {2}),
+    # Or nobody can say, if another transaction got its number first.
+    "not committed, and PostgreSQL has forgotten it": (Cut.HALF_OPEN, True, {None, 2}),
 }
 
 
 @pytest.mark.parametrize("case", CRASHES)
 async def test_a_lost_commit_is_settled_by_one_layer(tmp_path: Path, case: str, log: Entries) -> None:
     """The caller sees that it worked, and it was recorded once; the call is made again only where nobody can tell."""
-    cut, crash, attempt = CRASHES[case]
+    cut, crash, expected = CRASHES[case]
     with (
         PostgresServer.temporary(wal_writer_delay="10s", autovacuum="off") as postgres,
         CommitWire(f"127.0.0.1:{postgres.port}") as wire,
@@ -67,14 +68,16 @@ async def test_a_lost_commit_is_settled_by_one_layer(tmp_path: Path, case: str, 
 
         url = f"postgresql://ledgerlift@{wire.address}/{name}"
         async with serving(tmp_path, url) as (stub, document_id):
-            wire.arm(cut, crash_it if crash else lambda: None)
+            wire.arm(cut, crash_it if crash else lambda: None, of=b"'seen'")
             event = documents_pb.RecordEventRequest(document_id=document_id, type="seen", request_id="r")
             answer = await outcome(stub.RecordEvent, event)
             assert not isinstance(answer, Refusal), answer
             assert wire.cuts == 1
             listed = await stub.ListEvents(documents_pb.ListEventsRequest(document_id=document_id), timeout=30)
     assert [one.event_id for one in listed.events if one.type == "seen"] == [answer.event.event_id]
-    assert told(log, "RecordEvent") == (0 if attempt is None else attempt - 1, attempt, "OK")
+    again, attempt, code = told(log, "RecordEvent")
+    assert attempt in expected
+    assert (again, code) == ((attempt or 1) - 1, "OK")
 
 
 async def test_what_the_transaction_has_tried_the_call_does_not_try_again(tmp_path: Path, log: Entries) -> None:
@@ -84,6 +87,7 @@ async def test_what_the_transaction_has_tried_the_call_does_not_try_again(tmp_pa
             postgres.stop()
             lookup = documents_pb.GetDocumentRequest(document_id=document_id)
             refusal = await outcome(stub.GetDocument, lookup, timeout=30)
+            postgres.start()  # the end of the server has words with it, too
     assert refusal.kind == (Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert told(log, "GetDocument") == (0, None, "UNAVAILABLE")
     lost = [one.get("method", "") for one in log() if one["event"] == "database_lost"]

@@ -19,7 +19,7 @@ class Cut(Enum):
 
     DELIVERED = "the server answers it, and nobody hears that"
     SWALLOWED = "the server sees the connection break instead"
-    HALF_OPEN = "neither the COMMIT nor the end of the connection reaches the server"
+    HALF_OPEN = "neither the COMMIT nor the end of the connection reaches the server, unless it is delivered late"
 
 
 class CommitWire(CutWire):
@@ -28,19 +28,32 @@ class CommitWire(CutWire):
     def __init__(self, target: str) -> None:
         super().__init__(target)
         self._armed: Cut | None = None
+        self._of = b""
         self._meanwhile: Callable[[], object] = lambda: None
         self._deaf: set[socket.socket] = set()
         self._answered = threading.Event()
+        self._late: list[tuple[socket.socket, bytes]] = []
 
-    def arm(self, cut: Cut, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """`meanwhile` runs before the client sees anything."""
+    def arm(self, cut: Cut, meanwhile: Callable[[], object] = lambda: None, *, of: bytes = b"") -> None:
+        """`meanwhile` runs before the client sees anything. `of` stands in a statement of the transaction meant."""
         self._answered.clear()
+        self._of = of
         self._armed, self._meanwhile = cut, meanwhile
 
+    def deliver_late(self) -> None:
+        """What was half open reaches the server after all. Return once it has answered, or hung up."""
+        while self._late:
+            server, data = self._late.pop()
+            with suppress(OSError):
+                server.sendall(data)
+                assert self._answered.wait(30)
+
     def _up(self, client: socket.socket, server: socket.socket) -> None:
+        meant = False
         with suppress(OSError):
             while data := client.recv(CHUNK):
-                if self._armed is not None and data == COMMIT:
+                meant = self._armed is not None and (meant or self._of in data)
+                if self._armed is not None and meant and data == COMMIT:
                     cut, self._armed = self._armed, None
                     self._break(cut, client, server, data)
                     return
@@ -58,6 +71,8 @@ class CommitWire(CutWire):
                 with suppress(OSError):
                     server.shutdown(socket.SHUT_RDWR)
                 assert self._answered.wait(30)
+            case Cut.HALF_OPEN:
+                self._late.append((server, data))
         self._meanwhile()
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
