@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -148,3 +149,23 @@ async def test_without_a_key_every_entry_counts(ledger: SqlUploadLedger, documen
     document_id = (await publish(ledger, b"data")).document.document_id
     entries = [await documents.record_event(caller(), document_id, "seen", {}, "") for _ in range(2)]
     assert entries[0].event_id != entries[1].event_id
+
+
+async def test_changes_that_come_at_once_are_told_in_the_order_they_were_made(
+    ledger: SqlUploadLedger, documents: SqlDocuments
+) -> None:
+    """Each goes on from the status that the one before it led to, down to the removal."""
+    document_id = (await publish(ledger, b"data")).document.document_id
+    cycle = (ProcessingStatus.PROCESSING, ProcessingStatus.FAILED, ProcessingStatus.RETRYING)
+
+    async def change(n: int) -> None:
+        with suppress(InvalidStatusTransition, DocumentNotFound):
+            await documents.set_status(caller(), document_id, cycle[n % 3], "why", f"k-{n}")
+
+    await asyncio.gather(*(change(n) for n in range(60)))
+    await asyncio.gather(*(change(n) for n in range(60, 90)), documents.delete(caller(), document_id))
+    created, *changes, deleted = await _trail(documents, document_id)
+    assert (created.type, deleted.type) == (EventType.DOCUMENT_CREATED, EventType.DOCUMENT_DELETED)
+    told = [(change.from_status, change.to_status) for change in changes]
+    assert len(told) > 1
+    assert [begin for begin, _ in told] == [ProcessingStatus.UPLOADED, *(end for _, end in told[:-1])]

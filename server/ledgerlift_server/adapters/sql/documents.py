@@ -1,4 +1,7 @@
-"""Documents and the audit trail on SQL: `domain.document_port.DocumentRepository`. Each method is one transaction."""
+"""Documents and the audit trail on SQL: `domain.document_port.DocumentRepository`. Each method is one transaction.
+
+Changes of one document take turns, so that its trail tells of them in the order in which they were made.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +102,7 @@ class SqlDocuments:
             )
             events.append_event(tx, new, self._new_id)
 
-        await self._database.write("documents.delete", work)
+        await self._database.write("documents.delete", work, turn=document_id)
 
     async def set_status(
         self,
@@ -144,7 +147,7 @@ class SqlDocuments:
             events.append_event(tx, new, self._new_id)
             return document_from(row)
 
-        return await self._database.write("documents.set_status", work)
+        return await self._database.write("documents.set_status", work, turn=document_id)
 
     async def record_event(
         self,
@@ -176,7 +179,7 @@ class SqlDocuments:
             )
             return events.append_event(tx, new, self._new_id)
 
-        return await self._database.write("documents.record_event", work)
+        return await self._database.write("documents.record_event", work, turn=document_id)
 
     async def list_events(self, owner: str, where: EventFilter, *, page_size: int, page_token: str) -> Page[Event]:
         """See the port. Entries show up as soon as they are committed; `listed_event` says what that means."""

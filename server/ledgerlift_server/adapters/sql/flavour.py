@@ -50,8 +50,8 @@ class Flavour(Protocol):
         Raises TimeoutError when its turn did not come.
         """
 
-    def begin(self, connection: Connection, *, write: bool, limit: float) -> Mark | None:
-        """Begin a transaction whose statements take no longer than `limit` seconds.
+    def begin(self, connection: Connection, *, write: bool, limit: float, turn: str | None) -> Mark | None:
+        """Begin a transaction whose statements take no longer than `limit` seconds, when its `turn` has come.
 
         None: it reads only, or its COMMIT cannot go unanswered.
         """

@@ -7,6 +7,7 @@ of the attempt and closes the connection (psycopg2 does that when the callback r
 
 from __future__ import annotations
 
+import hashlib
 import select
 import time
 from collections.abc import Iterator
@@ -135,8 +136,11 @@ class PostgresFlavour:
         with _answered_within(limit + ANSWER_GRACE):
             yield
 
-    def begin(self, connection: Connection, *, write: bool, limit: float) -> Mark | None:
+    def begin(self, connection: Connection, *, write: bool, limit: float, turn: str | None) -> Mark | None:
         """One round trip. A reader sees one state of the database, however many statements it takes."""
+        # Its turn first, then its number: whoever waits for a row has a number already, and those that wait do not
+        # go on in the order of their numbers.
+        waiting = "" if turn is None else f"; SELECT pg_advisory_xact_lock({_lock_number(turn)})"
         # LOCAL settings, so that a pooler between us and the server cannot hand them to somebody else.
         kind = "ISOLATION LEVEL READ COMMITTED" if write else "ISOLATION LEVEL REPEATABLE READ READ ONLY"
         answer = connection.exec_driver_sql(
@@ -144,7 +148,7 @@ class PostgresFlavour:
             f" SET LOCAL statement_timeout = {_milliseconds(limit)};"
             f" SET LOCAL lock_timeout = {_milliseconds(min(limit, self._lock_timeout))};"
             f" SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(self._idle_timeout)}"
-            + ("; SELECT pg_current_xact_id()::text" if write else "")
+            + (f"{waiting}; SELECT pg_current_xact_id()::text" if write else "")
         )
         return Mark(answer.scalar_one(), connection.info[_INCARNATION]) if write else None
 
@@ -229,6 +233,11 @@ _BY_CLASS = {
     "58": Failure.UNAVAILABLE,  # system error
     "XX": Failure.UNAVAILABLE,  # internal error, corrupted data
 }
+
+
+def _lock_number(turn: str) -> int:
+    """A lock for each name; two that share one merely wait for each other."""
+    return int.from_bytes(hashlib.sha256(turn.encode()).digest()[:8], signed=True)
 
 
 def _milliseconds(seconds: float) -> int:

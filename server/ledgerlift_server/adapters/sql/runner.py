@@ -91,13 +91,13 @@ class Runner:
         self._sleep = sleep
         self._jitter = jitter
 
-    def run(self, name: str, work: Callable[[Connection], T], *, write: bool) -> T:
-        """The result of `work`, committed. `name` stands in the logs. Raises as `Database.write` does."""
+    def run(self, name: str, work: Callable[[Connection], T], *, write: bool, turn: str | None = None) -> T:
+        """The result of `work`, committed. `name` and `turn` as in `Database.write`, and so what it raises."""
         conflicts = Attempts(CONFLICTS, jitter=self._jitter)
         outages: Attempts | None = None
         while True:
             try:
-                result = self._once(name, work, write)
+                result = self._once(name, work, write, turn)
             except Again as lost:
                 pause = conflicts.again()
                 if pause is None:
@@ -124,13 +124,13 @@ class Runner:
         except _Lost as lost:
             raise DependencyUnavailable("the database cannot be asked") from lost
 
-    def _once(self, name: str, work: Callable[[Connection], T], write: bool) -> T:
+    def _once(self, name: str, work: Callable[[Connection], T], write: bool, turn: str | None = None) -> T:
         limit = time_left(self._options.statement_timeout)
         if limit <= 0:
             raise DeadlineExceeded("the deadline passed before the database was asked")
         try:
             with self._flavour.attempt(write=write, limit=limit), self._engine.connect() as connection:
-                return self._in_transaction(connection, work, write, limit)
+                return self._in_transaction(connection, work, write, limit, turn)
         except DBAPIError as error:
             raise self._meaning(name, error) from error
         except PoolTimeout as error:
@@ -143,10 +143,10 @@ class Runner:
             raise
 
     def _in_transaction(
-        self, connection: Connection, work: Callable[[Connection], T], write: bool, limit: float
+        self, connection: Connection, work: Callable[[Connection], T], write: bool, limit: float, turn: str | None
     ) -> T:
         try:
-            mark = self._flavour.begin(connection, write=write, limit=limit)
+            mark = self._flavour.begin(connection, write=write, limit=limit, turn=turn)
             result = work(connection)
             try:
                 self._flavour.commit(connection)

@@ -70,8 +70,11 @@ class SqliteFlavour:
         finally:
             self._writing.release()
 
-    def begin(self, connection: Connection, *, write: bool, limit: float) -> Mark | None:
-        """A writer takes the file's lock at once: upgrading later could only fail (SQLITE_BUSY_SNAPSHOT)."""
+    def begin(self, connection: Connection, *, write: bool, limit: float, turn: str | None) -> Mark | None:
+        """A writer takes the file's lock at once: upgrading later could only fail (SQLITE_BUSY_SNAPSHOT).
+
+        So all writers take turns, whatever about.
+        """
         over = time.monotonic() + limit
         driver: Any = connection.connection.dbapi_connection
         driver.set_progress_handler(lambda: time.monotonic() > over, INSTRUCTIONS_BETWEEN_LOOKS)

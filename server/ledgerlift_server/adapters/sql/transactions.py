@@ -95,13 +95,15 @@ class Database:
         """The result of `work`, which only reads, in one consistent state. `name` stands in the logs."""
         return await self.dependency.call(name, self._run, name, work, False)
 
-    async def write(self, name: str, work: Callable[[Transaction], T]) -> T:
+    async def write(self, name: str, work: Callable[[Transaction], T], *, turn: str | None = None) -> T:
         """The result of `work`, durable. `name` stands in the logs.
+
+        Transactions of one `turn` follow one another, and their `current_xid` rises in that order.
 
         Raises DependencyUnavailable (with `rerun`, where it is unknown whether a COMMIT took place), Overloaded,
         DeadlineExceeded (unknown as well), and what `work` raises, which undoes it.
         """
-        return await self.dependency.call(name, self._run, name, work, True)
+        return await self.dependency.call(name, self._run, name, work, True, turn)
 
     async def ping(self) -> None:
         """Ask the database, once, for the least there is: how it is now, not after a while. Raises as `read` does."""
@@ -119,10 +121,10 @@ class Database:
         """Close the connections that are not lent out."""
         self._engine.dispose()
 
-    def _run(self, name: str, work: Callable[[Transaction], T], write: bool) -> T:
+    def _run(self, name: str, work: Callable[[Transaction], T], write: bool, turn: str | None = None) -> T:
         began = time.monotonic()
         try:
-            return self._runner.run(name, lambda connection: work(Transaction(connection)), write=write)
+            return self._runner.run(name, lambda connection: work(Transaction(connection)), write=write, turn=turn)
         finally:
             seconds = time.monotonic() - began
             if seconds >= self._options.slow_transaction:
