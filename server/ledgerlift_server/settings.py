@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "test", "staging", "production"] = "development"
     """`production` refuses what is for one machine only; see `allow_embedded_in_production`."""
     allow_embedded_in_production: bool = False
-    """Take SQLite or the file store in production as well: durable, but of one machine, and one process."""
+    """Take SQLite or the file store in production as well: durable, but of one machine."""
     grpc_address: Address = "127.0.0.1:50051"
     """`host:port`; port 0 takes a free one, which the log names."""
     auth_mode: Annotated[Literal["none"], Lower] | None = None
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
 
     @property
     def embedded_database(self) -> bool:
-        """True for SQLite, which one process at a time uses."""
+        """True for SQLite: a file on this machine."""
         return normalise(self.sqlalchemy_url).get_backend_name() == "sqlite"
 
     @property

@@ -13,6 +13,7 @@ from ledgerlift_server.adapters.filesystem.failures import os_errors
 from ledgerlift_server.adapters.filesystem.layout import Layout
 from ledgerlift_server.adapters.filesystem.multiparts import FileMultiparts
 from ledgerlift_server.adapters.filesystem.objects import FileObjects
+from ledgerlift_server.adapters.filesystem.sealed_file import sealed_file
 from ledgerlift_server.adapters.filesystem.trash import Trash
 from ledgerlift_server.adapters.store_on_threads import StoreOnThreads
 
@@ -35,16 +36,18 @@ class FilesystemStore(StoreOnThreads):
         await self.dependency.check("trash.empty", self._trash.empty)
 
     async def ping(self) -> None:
-        """Ask the disk for the least there is. Raises as the port's methods do."""
-        await self.dependency.call("ping", self._look)
+        """Write the least there is: a disk that is full or read-only still reads. Raises as the port's methods do."""
+        await self.dependency.call("ping", self._write_nothing)
 
     def close(self) -> None:
         """Let go of the folder."""
         self._let_go()
 
     @os_errors()
-    def _look(self) -> None:
-        self._layout.lock.stat()
+    def _write_nothing(self) -> None:
+        self._layout.check()
+        with sealed_file(self._layout.new_temporary(), memoryview(b""), {}):
+            pass
 
 
 def _share(layout: Layout, trash: Trash) -> int:

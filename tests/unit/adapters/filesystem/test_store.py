@@ -43,6 +43,24 @@ async def test_a_disk_that_fails(call: str, failure: int, tmp_path: Path, open_f
     assert await store.read(NAME, 0, 10) == b"newer"
 
 
+@pytest.mark.parametrize("failure", [errno.ENOSPC, errno.EROFS])
+async def test_a_disk_that_only_reads_is_not_well(
+    failure: int, tmp_path: Path, open_file_store: OpenFileStore
+) -> None:
+    """Health hears of a full or read-only disk before an upload does, and a look leaves nothing behind."""
+    store = open_file_store(tmp_path)
+    await store.ping()
+    assert not list((tmp_path / "temporary").iterdir())
+
+    def fail(name: str, *_: Any) -> None:
+        if name == "write":
+            raise OSError(failure, "as told")
+
+    with watched(before=fail), pytest.raises(DependencyUnavailable, match=errno.errorcode[failure]):
+        await store.ping()
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 async def test_a_folder_that_is_gone(tmp_path: Path, open_file_store: OpenFileStore) -> None:
     """A disk that was unmounted under a running store is the store's failure, and not that nothing is stored."""
     store = open_file_store(tmp_path / "root")
