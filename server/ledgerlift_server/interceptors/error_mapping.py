@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -21,9 +22,16 @@ class ErrorMapping(CallInterceptor):
     async def around(self, call: Call, proceed: Proceed) -> Any:
         """Never lets an exception of ours through to grpc, which would send its text to the caller."""
         try:
+            return await self._answered(call, proceed)
+        except grpc.aio.InternalError:
+            # Nobody is there any more to answer. Left as it is, each such call is a traceback in grpc's log.
+            raise asyncio.CancelledError from None
+
+    async def _answered(self, call: Call, proceed: Proceed) -> Any:
+        try:
             return await proceed()
         except (grpc.aio.AbortError, grpc.aio.InternalError):
-            raise  # answered already, or nobody is there any more to answer
+            raise  # answered already, or see above
         except LedgerLiftError as refusal:
             answer = status_of(refusal, current_request_id.get())
         except Exception as defect:
