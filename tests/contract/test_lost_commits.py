@@ -77,6 +77,7 @@ async def test_an_unanswered_commit_is_resolved(
     wire.arm(cut, fragile.restart if restarted else lambda: None)
     assert await database.write("work", work) == COMMITS_AT[cut]
     assert wire.cuts == 1
+    wire.deliver_late()
     assert fragile.execute("SELECT run FROM done", ledger_url) == [(COMMITS_AT[cut],)]
 
 

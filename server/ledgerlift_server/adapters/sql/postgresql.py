@@ -161,7 +161,7 @@ class PostgresFlavour:
 
     def ending(self, connection: Connection, mark: Mark) -> Ending:
         """One round trip, or two where the server has not noticed yet that the connection is gone."""
-        same = mark.incarnation is not None and connection.info[_INCARNATION] == mark.incarnation
+        same = connection.info[_INCARNATION] == mark.incarnation
         number = {"number": mark.transaction}
         try:
             state = connection.exec_driver_sql(_STATE, number).scalar_one()

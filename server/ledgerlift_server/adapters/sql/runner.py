@@ -178,8 +178,6 @@ class Runner:
 
     def _ending(self, mark: Mark) -> Ending:
         limit = time_left(self._options.outage_patience)
-        if limit <= 0:
-            return Ending.OPEN  # nobody waits for the answer any more
         try:
             with self._flavour.attempt(write=False, limit=limit), self._engine.connect() as connection:
                 return self._flavour.ending(connection, mark)
