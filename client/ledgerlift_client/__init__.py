@@ -1,6 +1,8 @@
 """The LedgerLift client: documents in, whole and verified, or a precise word on what to do next."""
 
 from ledgerlift_client import errors
+from ledgerlift_client._breaker import CircuitBreakerStatus, CircuitState
+from ledgerlift_client._cancel import CancelToken
 from ledgerlift_client._client import LedgerLiftClient
 from ledgerlift_client._models import (
     Count,
@@ -31,13 +33,37 @@ from ledgerlift_client._operations_models import (
 )
 from ledgerlift_client._options import ClientOptions
 from ledgerlift_client._progress import Progress
+from ledgerlift_client._transfer_events import (
+    DuplicateFound,
+    Failed,
+    Finished,
+    ProgressMade,
+    Resumed,
+    Retrying,
+    Started,
+    TransferEvent,
+)
+from ledgerlift_client._upload_plan import UploadItem, UploadOutcome
 from ledgerlift_client.errors import LedgerLiftError
 
 __all__ = [
     "LedgerLiftClient",
     "ClientOptions",
+    "CancelToken",
     "Progress",
+    "UploadItem",
+    # What a transfer tells
+    "TransferEvent",
+    "Started",
+    "ProgressMade",
+    "Retrying",
+    "Resumed",
+    "DuplicateFound",
+    "Finished",
+    "Failed",
     # What it returns
+    "CircuitBreakerStatus",
+    "CircuitState",
     "Count",
     "Document",
     "DocumentStats",
@@ -48,6 +74,7 @@ __all__ = [
     "ProcessingStatus",
     "Receipt",
     "Upload",
+    "UploadOutcome",
     "UploadResult",
     "UploadSpec",
     "UploadState",

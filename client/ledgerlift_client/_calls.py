@@ -2,66 +2,152 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import grpc
 
 from ledgerlift_client import errors
-from ledgerlift_client._decode import decode
-from ledgerlift_client._options import ClientOptions
+from ledgerlift_client._breaker import Permit
+from ledgerlift_client._cancel import CancelToken
+from ledgerlift_client._core import ClientCore, given_up, header_id, tell_of
+from ledgerlift_client._decode import failure
 from ledgerlift_client._policies import Method
-from ledgerlift_client._retry import Backoff, RetryState
+from ledgerlift_client._retry import RetryState
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
-REQUEST_ID_HEADER = "x-request-id"
-_MOST_ID_CHARACTERS = 128
-
-log = logging.getLogger("ledgerlift_client")
+OVERDUE = 5.0
+"""Seconds behind its deadline after which a call is not waited for any more. grpc ends it at the deadline; should it
+ever not, nobody waits for ever."""
+_NEARLY = 0.9
+"""A call had its usual time when it had so much of it: the rest went by before it was made."""
 
 
 def _serialize(message: Any) -> bytes:
     return cast(bytes, message.SerializeToString())
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What all calls of one operation have in common."""
+
+    state: RetryState
+    request_id: str
+    cancel: CancelToken | None = None
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. Raises Cancelled."""
+        if self.cancel is None:
+            time.sleep(seconds)
+        elif self.cancel.wait(seconds):
+            self.cancel.check()
+
+
+class RunningCall:
+    """A call that is under way."""
+
+    def __init__(
+        self, core: ClientCore, call: Any, permit: Permit, operation: Operation, timeout: float, usual: float
+    ) -> None:
+        """It had `timeout` seconds; such a call usually has `usual`."""
+        self._core = core
+        self._call = call
+        self._permit = permit
+        self._operation = operation
+        self._timeout = timeout
+        self._gave_time = timeout >= usual * _NEARLY
+
+    def result(self) -> Any:
+        """The answer. Raises LedgerLiftError."""
+        cancel = self._operation.cancel
+        try:
+            with nullcontext() if cancel is None else cancel.calling(self._call.cancel):
+                response = self._call.result(self._timeout + OVERDUE)
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            raise self._failed(error) from error
+        except grpc.FutureTimeoutError as error:
+            overdue = errors.DeadlineExceeded(
+                f"grpc did not end the call {OVERDUE:.0f} s behind its deadline",
+                code=grpc.StatusCode.DEADLINE_EXCEEDED,
+                request_id=self._operation.request_id,
+                retryable=True,
+            )
+            self._core.failed(self._permit, overdue, gave_time=self._gave_time)
+            raise overdue from error
+        else:
+            self._core.answered(self._permit)
+            return response
+        finally:
+            self.leave()
+
+    def messages(self) -> Iterator[Any]:
+        """The answers of a call that gives several. Raises LedgerLiftError."""
+        cancel = self._operation.cancel
+        try:
+            with nullcontext() if cancel is None else cancel.calling(self._call.cancel):
+                for message in self._call:
+                    self._core.answered(self._permit)
+                    yield message
+            self._core.answered(self._permit)
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            raise self._failed(error) from error
+        finally:
+            self.leave()
+
+    def on_end(self, callback: Callable[[object], None]) -> None:
+        """Call `callback` when the call is over, on a thread of grpc's; at once where it is already."""
+        self._call.add_done_callback(callback)
+
+    def leave(self) -> None:
+        """Cancel it where it is not over. To be called in any case."""
+        self._call.cancel()
+        given_up(self._permit)
+
+    def header(self, name: str) -> str | None:
+        """A header of the answer, which is there for a failed call as well. Only behind `result`."""
+        for found, value in self._call.initial_metadata() or ():
+            if found == name:
+                return value if isinstance(value, str) else value.decode()
+        return None
+
+    def _failed(self, error: grpc.RpcError | grpc.FutureCancelledError) -> errors.LedgerLiftError:
+        cancel = self._operation.cancel
+        if cancel is not None and cancel.cancelled:
+            given_up(self._permit)
+            return errors.Cancelled("cancelled by the caller", request_id=self._operation.request_id)
+        known = failure(error, self._operation.request_id)
+        self._core.failed(self._permit, known, gave_time=self._gave_time)
+        return known
+
+
 class Calls:
     """Every RPC of one client. Safe to use from several threads."""
 
-    def __init__(self, channel: grpc.Channel, options: ClientOptions) -> None:
-        self.options = options
+    def __init__(self, channel: grpc.Channel, core: ClientCore) -> None:
+        self.core = core
         self._channel = channel
-        self._closed = False
-        self._answered = False
         self._made: dict[str, Any] = {}
 
     def close(self) -> None:
         """Close the channel; calls that are running end."""
-        self._closed = True
-        self._channel.close()
+        self.core.closed = True
+        if (
+            not self.core.forked
+        ):  # there the channel is the parent's, and closing it would wait for threads that are not
+            self._channel.close()
 
-    def retry_state(self, timeout: float) -> RetryState:
-        """The retries of a short call: within `timeout` seconds, at most `max_attempts`."""
-        return RetryState(
-            self._backoff(), deadline=time.monotonic() + timeout, max_attempts=self.options.max_attempts
-        )
+    def transfer(self, timeout: float | None, request_id: str, cancel: CancelToken | None) -> Operation:
+        """An operation that is a transfer: many calls, as long as it moves, or within `timeout` seconds."""
+        return Operation(self.core.transfer_state(timeout), request_id, cancel)
 
-    def transfer_state(self, timeout: float | None) -> RetryState:
-        """The retries of a transfer: as long as it moves, or within `timeout` seconds.
-
-        The number of attempts counts only as long as nobody has ever answered: the target may be wrong.
-        """
-        limit = timeout if timeout is not None else self.options.transfer_timeout
-        return RetryState(
-            self._backoff(),
-            deadline=None if limit is None else time.monotonic() + limit,
-            max_attempts=None if self._answered else self.options.max_attempts,
-            patience=self.options.patience,
-        )
+    def short(self, timeout: float | None, request_id: str | None = None) -> Operation:
+        """An operation that is one short call."""
+        return Operation(self.core.retry_state(timeout), header_id(request_id))
 
     def call(
         self,
@@ -75,88 +161,79 @@ class Calls:
 
         `timeout` is for all attempts together. Raises any LedgerLiftError.
         """
-        state = self.retry_state(self.options.call_timeout if timeout is None else timeout)
-        sent_id = header_id(request_id)
+        operation = self.short(timeout, request_id)
+        state = operation.state
         while True:
             try:
-                return self.once(method, request, timeout=state.time_left(method.default_timeout), request_id=sent_id)
+                response = self.once(method, request, operation)
             except errors.LedgerLiftError as error:
                 if not (method.idempotent and error.retryable):
                     error.attempts = state.attempts
                     raise
-                pause(state.after(error), error)
+                seconds = state.after(error)
+                tell_of(seconds, error)
+                operation.sleep(seconds)
+            else:
+                state.begun()
+                return response
 
     def once(
-        self, method: Method[_Request, _Response], request: _Request, *, timeout: float, request_id: str
+        self,
+        method: Method[_Request, _Response],
+        request: _Request,
+        operation: Operation,
+        limit: float | None = None,
     ) -> _Response:
-        """A single attempt."""
+        """A single attempt, which may take `limit` seconds (None: what its policy says)."""
+        most = method.default_timeout if limit is None else limit
+        usual = min(most, self.core.options.call_timeout)
         stub = self._stub(method, self._channel.unary_unary)
-        try:
-            response = stub(request, timeout=timeout, metadata=((REQUEST_ID_HEADER, request_id),))
-        except grpc.RpcError as error:
-            raise failure(error, request_id) from error
-        self._answered = True
-        return cast(_Response, response)
+        # As a future: a blocking call that Ctrl-C breaks off stays behind in the channel, whose `close` waits for it
+        # (grpc#19973).
+        return cast(_Response, self._begin(stub.future, request, operation, most, usual).result())
 
     def stream(
-        self, method: Method[_Request, _Response], request: _Request, *, timeout: float, request_id: str
+        self,
+        method: Method[_Request, _Response],
+        request: _Request,
+        operation: Operation,
+        limit: float,
+        *,
+        may_be_silent: bool = False,
     ) -> Generator[_Response, None, None]:
-        """A single attempt of a call that answers with a stream. Cancelled when the iterator is closed."""
-        stub = self._stub(method, self._channel.unary_stream)
-        call = stub(request, timeout=timeout, metadata=((REQUEST_ID_HEADER, request_id),))
-        try:
-            for message in call:
-                self._answered = True
-                yield message
-        except grpc.RpcError as error:
-            raise failure(error, request_id) from error
-        finally:
-            call.cancel()
+        """A single attempt of a call that answers with a stream. Cancelled when the iterator is closed.
 
-    def upload(
-        self, method: Method[bytes, _Response], messages: Iterator[bytes], *, timeout: float, request_id: str
-    ) -> Any:
-        """A single attempt of a call that takes a stream of serialized messages: grpc's call object."""
-        return self._stub(method, self._channel.stream_unary, serialize=None).future(
-            messages, timeout=timeout, metadata=((REQUEST_ID_HEADER, request_id),)
-        )
+        `may_be_silent`: a deadline without an answer says nothing of the target.
+        """
+        stub = self._stub(method, self._channel.unary_stream)
+        usual = float("inf") if may_be_silent else limit
+        yield from self._begin(stub, request, operation, limit, usual).messages()
+
+    def upload(self, method: Method[bytes, _Response], feed: Any, operation: Operation, limit: float) -> RunningCall:
+        """A single attempt of a call that takes serialized messages from `feed`, which it stops at its end."""
+        stub = self._stub(method, self._channel.stream_unary, serialize=None)
+        call = self._begin(stub.future, feed, operation, limit, limit)
+        call.on_end(feed.stop)
+        return call
+
+    def _begin(self, make: Any, request: Any, operation: Operation, limit: float, usual: float) -> RunningCall:
+        """Wait for the breaker, and make the call with what time is left then."""
+        if operation.cancel is not None:
+            operation.cancel.check()
+        while not isinstance(permit := self.core.try_admit(operation.state), Permit):
+            operation.sleep(permit)
+        timeout = operation.state.time_left(limit)
+        try:
+            call = make(request, timeout=timeout, metadata=self.core.headers(operation.request_id))
+        except BaseException:
+            given_up(permit)
+            raise
+        return RunningCall(self.core, call, permit, operation, timeout, usual)
 
     def _stub(self, method: Method[Any, Any], make: Any, serialize: Any = _serialize) -> Any:
-        if self._closed:
-            raise RuntimeError("this LedgerLiftClient is closed")
+        self.core.usable()
         stub = self._made.get(method.path)
         if stub is None:
             stub = make(method.path, request_serializer=serialize, response_deserializer=method.response.FromString)
             self._made[method.path] = stub
         return stub
-
-    def _backoff(self) -> Backoff:
-        return Backoff(self.options.backoff_base, self.options.backoff_cap)
-
-
-def failure(error: grpc.RpcError | grpc.FutureCancelledError, request_id: str) -> errors.LedgerLiftError:
-    """The LedgerLiftError for what grpc raised."""
-    if isinstance(error, grpc.FutureCancelledError):
-        return decode(grpc.StatusCode.CANCELLED, "the call was cancelled on this side", (), request_id=request_id)
-    call = cast(grpc.Call, error)
-    return decode(call.code(), call.details() or "", call.trailing_metadata() or (), request_id=request_id)
-
-
-def header_id(wanted: str | None) -> str:
-    """An id for a call's header: `wanted` where a header can carry it (printable ASCII), a new one elsewhere."""
-    if wanted and len(wanted) <= _MOST_ID_CHARACTERS and wanted.isascii() and wanted.isprintable():
-        return wanted
-    return str(uuid.uuid4())
-
-
-def pause(seconds: float, error: errors.LedgerLiftError | None) -> None:
-    """Wait before the next attempt; where a failure is the cause, say so in the log."""
-    if error is not None:
-        log.warning(
-            "%s (%s); trying again in %.1f s [request_id=%s]",
-            error.message,
-            error.reason or (error.code.name if error.code is not None else type(error).__name__),
-            seconds,
-            error.request_id,
-        )
-    time.sleep(seconds)

@@ -21,7 +21,10 @@ Interceptor: TypeAlias = (
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d+$)")
 _HOST_AND_PORT = re.compile(r"[^\s/]+:\d+")
-_SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+_BALANCED: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+# https://github.com/grpc/proposal/blob/master/A17-client-side-health-checking.md; "" is the server as a whole. It
+# works with round_robin only; nothing is sent to a backend before its first answer.
+_HEALTH_CHECKED: dict[str, Any] = {"healthCheckConfig": {"serviceName": ""}}
 
 # A server that restarts is back in a second; grpc would not look again for up to two minutes.
 _FIRST_RECONNECT = 250  # ms
@@ -42,9 +45,10 @@ def normal_target(target: str) -> str:
 
 def channel_options(options: ClientOptions) -> list[tuple[str, Any]]:
     """What grpc is told."""
+    service_config = _BALANCED | (_HEALTH_CHECKED if options.health_checking else {})
     return [
         ("grpc.enable_retries", 0),
-        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.service_config", json.dumps(service_config)),
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT),
         ("grpc.min_reconnect_backoff_ms", _CONNECT_TIMEOUT),

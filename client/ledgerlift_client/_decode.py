@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -150,6 +151,14 @@ def decode(
         violations=details.violations,
         resource=details.resource,
     )
+
+
+def failure(error: grpc.RpcError | grpc.FutureCancelledError, request_id: str) -> errors.LedgerLiftError:
+    """The LedgerLiftError for what grpc raised."""
+    if isinstance(error, grpc.FutureCancelledError):
+        return decode(grpc.StatusCode.CANCELLED, "the call was cancelled on this side", (), request_id=request_id)
+    call = cast(grpc.Call, error)
+    return decode(call.code(), call.details() or "", call.trailing_metadata() or (), request_id=request_id)
 
 
 def _pushback(value: str | bytes | None) -> tuple[float | None, bool]:

@@ -1,39 +1,50 @@
-"""Follows the audit trail over broken connections."""
+"""Follows the audit trail and upload sessions over broken connections: the calls of a `Watch`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from typing import Any
 
-from ledgerlift.v1 import document_service_pb2 as pb
+from ledgerlift_client import errors
+from ledgerlift_client._calls import Calls, Operation
+from ledgerlift_client._core import header_id
+from ledgerlift_client._models import Event, Upload
+from ledgerlift_client._policies import WATCH_EVENTS, WATCH_UPLOAD, Method
+from ledgerlift_client._watch_course import EventWatch, UploadWatch, Watch
 
-from ledgerlift_client import _convert, errors
-from ledgerlift_client._calls import Calls, header_id, pause
-from ledgerlift_client._models import Event
-from ledgerlift_client._policies import WATCH_EVENTS
 
-
-def watch(calls: Calls, document_id: str, cursor: str) -> Iterator[Event]:
+def watch_events(calls: Calls, document_id: str, cursor: str, timeout: float | None) -> Iterator[Event]:
     """Entries after `cursor`, without end. Raises LedgerLiftError when the server stays away."""
-    request = pb.WatchEventsRequest(document_id=document_id, cursor=cursor)
-    request_id = header_id(None)
-    state = calls.transfer_state(None)
+    course = EventWatch(document_id, cursor, calls.core.watch_state(timeout), header_id(None))
+    with closing(_messages(calls, course, WATCH_EVENTS, course.request)) as messages:
+        for message in messages:
+            yield course.event(message)
+
+
+def watch_upload(calls: Calls, upload_id: str, timeout: float | None) -> Iterator[Upload]:
+    """The session at each change, until a final state."""
+    course = UploadWatch(upload_id, calls.core.watch_state(timeout), header_id(None))
+    with closing(_messages(calls, course, WATCH_UPLOAD, course.request)) as messages:
+        for message in messages:
+            upload = course.upload(message)
+            if upload is not None:
+                yield upload
+            if course.over:
+                return
+
+
+def _messages(calls: Calls, course: Watch, method: Method[Any, Any], request: Any) -> Generator[Any, None, None]:
+    """What the server sends, over as many calls as it takes."""
+    operation = Operation(course.state, course.request_id)
     while True:
+        course.began()
         try:
             with closing(
-                calls.stream(WATCH_EVENTS, request, timeout=WATCH_EVENTS.default_timeout, request_id=request_id)
-            ) as messages:
-                for message in messages:
-                    event = _convert.event(message.event)
-                    request.cursor = event.cursor
-                    state = calls.transfer_state(None)
-                    yield event
-            # Servers end it by its deadline or with an error; whatever this one is, do not ask it without a pause.
-            ended = errors.Unavailable("the stream of events ended", retryable=True, request_id=request_id)
-            pause(state.after(ended), ended)
-        except errors.DeadlineExceeded:
-            state = calls.transfer_state(None)  # a quiet trail ends by its deadline: that is no failure
+                calls.stream(method, request, operation, method.default_timeout, may_be_silent=True)
+            ) as stream:
+                yield from stream
+            seconds = course.ended()
         except errors.LedgerLiftError as error:
-            if not error.retryable:
-                raise
-            pause(state.after(error), error)
+            seconds = course.failed(error)
+        operation.sleep(seconds)

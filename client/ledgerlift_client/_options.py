@@ -12,6 +12,18 @@ MIB = 1024 * KIB
 MESSAGE_OVERHEAD = 64 * KIB
 """Bytes of a message that are left to everything but `data` (GetLimits says so)."""
 
+_SWITCHES = {"health_checking"}
+_SAID = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_WHOLE = (
+    "max_attempts",
+    "message_size",
+    "segment_size",
+    "replay_buffer",
+    "max_message_size",
+    "breaker_failures",
+    "retry_budget",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
@@ -48,6 +60,21 @@ class ClientOptions:
     """Largest message received."""
     keepalive_time: float = 30.0
     """Between pings while calls are running; the server allows no less than this many seconds."""
+    health_checking: bool = True
+    """Servers that say of themselves that they are not serving (they start, or drain) get no new calls. A server
+    without the standard health service counts as serving."""
+    breaker_failures: int = 5
+    """Calls in a row that nobody answers; then calls are refused on this side (`CircuitOpen`)."""
+    breaker_recovery: float = 30.0
+    """For this long, and up to a fifth longer; then one call at a time finds out."""
+    breaker_grace: float = 10.0
+    """While an outage is younger than this, a call a second finds out and the others wait for that, within their
+    deadlines: a server that restarts is back by then. A transfer waits for its `patience`."""
+    retry_budget: int = 100
+    """Retries that all calls together may make without one success. Transfers that have begun are bounded by their
+    `patience` instead."""
+    progress_interval: float = 0.1
+    """Least seconds between two `ProgressMade` events of one transfer; the first and the last always come."""
 
     def __post_init__(self) -> None:
         """Refuse what could never work."""
@@ -55,11 +82,15 @@ class ClientOptions:
             value = getattr(self, field.name)
             if value is None and field.name == "transfer_timeout":
                 continue
+            if field.name in _SWITCHES:
+                if not isinstance(value, bool):
+                    raise ValueError(f"{field.name} must be True or False, not {value!r}")
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{field.name} must be a number, not {value!r}")
             if not math.isfinite(value) or value <= 0:
                 raise ValueError(f"{field.name} must be more than 0 and finite, not {value!r}")
-        for name in ("max_attempts", "message_size", "segment_size", "replay_buffer", "max_message_size"):
+        for name in _WHOLE:
             if not isinstance(getattr(self, name), int):
                 raise ValueError(f"{name} must be a whole number, not {getattr(self, name)!r}")
         if self.message_size > self.segment_size:
@@ -71,11 +102,16 @@ class ClientOptions:
 
         ValueError names the variable.
         """
-        found: dict[str, float | int] = {}
+        found: dict[str, float | int | bool] = {}
         for field in fields(cls):
             variable = f"LEDGERLIFT_{field.name.upper()}"
             text = environ.get(variable, "").strip()
             if not text:
+                continue
+            if field.name in _SWITCHES:
+                if text.lower() not in _SAID:
+                    raise ValueError(f"{variable} must be true or false, not {text!r}")
+                found[field.name] = _SAID[text.lower()]
                 continue
             try:
                 found[field.name] = int(text) if text.isdigit() else float(text)

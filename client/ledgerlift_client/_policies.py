@@ -49,6 +49,7 @@ UPLOAD: Method[bytes, uploads.UploadResponse] = method(_UPLOADS, "Upload")
 GET_UPLOAD: Method[uploads.GetUploadRequest, uploads.GetUploadResponse] = method(_UPLOADS, "GetUpload")
 CANCEL_UPLOAD: Method[uploads.CancelUploadRequest, uploads.CancelUploadResponse] = method(_UPLOADS, "CancelUpload")
 LIST_UPLOADS: Method[uploads.ListUploadsRequest, uploads.ListUploadsResponse] = method(_UPLOADS, "ListUploads")
+WATCH_UPLOAD: Method[uploads.WatchUploadRequest, uploads.WatchUploadResponse] = method(_UPLOADS, "WatchUpload")
 CHECK_DIGESTS: Method[uploads.CheckDigestsRequest, uploads.CheckDigestsResponse] = method(_UPLOADS, "CheckDigests")
 GET_LIMITS: Method[uploads.GetLimitsRequest, uploads.GetLimitsResponse] = method(_UPLOADS, "GetLimits")
 

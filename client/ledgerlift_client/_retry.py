@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledgerlift_client.errors import LedgerLiftError
+from ledgerlift_client._breaker import CLIENT_CIRCUIT_OPEN, POLL
+from ledgerlift_client._budget import RetryBudget
+from ledgerlift_client.errors import CircuitOpen, LedgerLiftError
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -38,6 +40,9 @@ class RetryState:
     """The failures of one operation. It ends by its deadline, by too many failures in a row, or for want of progress.
 
     `attempts` counts the calls that it took so far: 1, and one more for every failure.
+
+    Until it has begun, each retry takes from `budget`, which all operations share. Once it has, it is bounded by its
+    progress: to break a transfer off because others fail would cost more than it saves.
     """
 
     def __init__(
@@ -47,11 +52,15 @@ class RetryState:
         deadline: float | None = None,
         max_attempts: int | None = None,
         patience: float | None = None,
+        budget: RetryBudget | None = None,
         clock: Clock = time.monotonic,
         uniform: Uniform = random.uniform,
     ) -> None:
         """`deadline` is a point on `clock`; `patience` the seconds allowed without `progressed`."""
         self.attempts = 1
+        self._budget = budget
+        self._begun = False
+        self._last: LedgerLiftError | None = None
         self._backoff = backoff
         self._deadline = deadline
         self._max_attempts = max_attempts
@@ -71,15 +80,34 @@ class RetryState:
 
     def after(self, error: LedgerLiftError) -> float:
         """Seconds to wait before the next attempt. Raises `error` when there shall be none."""
+        if error.reason == CLIENT_CIRCUIT_OPEN:
+            raise error  # `refused` has waited for as long as that is worth it
         self._in_a_row += 1
+        self._last = error
         error.attempts = self.attempts
         if self._max_attempts is not None and self._in_a_row >= self._max_attempts:
             raise error
         delay = (error.retry_after or 0.0) + self._backoff.delay(self._in_a_row, self._uniform)
         if self._clock() + delay >= self._end():
             raise error
+        if self._budget is not None and not self._begun and not self._budget.take():
+            raise error
         self.attempts += 1
         return delay
+
+    def refused(self, refusal: CircuitOpen, *, soon: bool) -> float:
+        """Seconds until the client's breaker is to be asked again; no call was made. Raises where there is no point.
+
+        What is raised is the failure that this operation saw itself, if any, and otherwise `refusal`. `soon`: the
+        breaker is expected to let calls through. An operation that has begun waits for it in any case.
+        """
+        wait = min(POLL, refusal.retry_after or POLL)
+        if (soon or self._waits) and self._clock() + wait < self._end():
+            return self._uniform(wait / 2, wait)
+        if self._last is not None:
+            self._last.attempts = self.attempts = self.attempts - 1
+            raise self._last
+        raise refusal
 
     def pause(self, seconds: float, error: LedgerLiftError) -> float:
         """`seconds`, for a wait that is nobody's failure. Raises `error` when there is no time for it."""
@@ -89,14 +117,22 @@ class RetryState:
         return seconds
 
     def begun(self) -> None:
-        """The other side has answered once: from here on patience counts, not the number of attempts."""
+        """The other side has answered: from here on patience counts, not the number of attempts."""
         if self._patience is not None:
             self._max_attempts = None
+        if not self._begun and self._budget is not None:
+            self._budget.succeeded(retried=self.attempts > 1)
+        self._begun = True
 
     def progressed(self) -> None:
         """Something moved: the failures before it do not count any more."""
         self._in_a_row = 0
         self._moved_at = self._clock()
+
+    @property
+    def _waits(self) -> bool:
+        """True for a transfer of a client whose target is known to be right."""
+        return self._patience is not None and self._max_attempts is None
 
     def _end(self) -> float:
         ends = [self._deadline] if self._deadline is not None else []

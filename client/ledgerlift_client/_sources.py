@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeAlias, cast
+from typing import Any, BinaryIO, Protocol, TypeAlias, TypeGuard, cast
 
 from ledgerlift_client.errors import SourceChanged, SourceNotRewindable
 
-SourceLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
-"""A path, the bytes themselves, or a binary file object, which is read from where it stands."""
+SourceLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]"
+"""A path, the bytes themselves, a binary file object, which is read from where it stands, or pieces of bytes."""
 
 
 class Source(Protocol):
@@ -24,6 +25,8 @@ class Source(Protocol):
 
     name: str | None
     size: int | None
+    stamp: str | None
+    """Changes when the source does: size and time of writing of a file that was opened here; None for others."""
     replay: int | None
     """Most bytes that are kept for sending again; None where any can be read again."""
 
@@ -48,6 +51,7 @@ class BytesSource:
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self.name: str | None = None
+        self.stamp: str | None = None
         self.replay: int | None = None
         self._data = memoryview(data).cast("B")
         self.size: int | None = len(self._data)
@@ -86,7 +90,7 @@ class FileSource:
         self._size = max(0, file.seek(0, os.SEEK_END) - self._base)
         self.size: int | None = self._size
         file.seek(self._base)
-        self._stamp = self._stamp_now()
+        self.stamp = self._stamp_now()
 
     def seek(self, offset: int) -> None:
         """See Source."""
@@ -102,7 +106,7 @@ class FileSource:
 
     def check(self) -> None:
         """See Source."""
-        if self._stamp_now() != self._stamp:
+        if self._stamp_now() != self.stamp:
             raise SourceChanged(f"{self.name or 'the file'} was written to while it was uploaded")
         position = self._file.tell()
         if self._file.seek(0, os.SEEK_END) - self._base != self._size:
@@ -114,12 +118,12 @@ class FileSource:
         if self._owned:
             self._file.close()
 
-    def _stamp_now(self) -> tuple[int, int] | None:
+    def _stamp_now(self) -> str | None:
         # Only for a file opened here: the caller's own object may have writes of its own in its buffer.
         if not self._owned:
             return None
         found = os.fstat(self._file.fileno())
-        return found.st_size, found.st_mtime_ns
+        return f"{found.st_size} {found.st_mtime_ns}"
 
 
 class StreamSource:
@@ -128,6 +132,7 @@ class StreamSource:
     def __init__(self, stream: BinaryIO, *, replay: int, owned: bool) -> None:
         self.name = _name_of(stream)
         self.size: int | None = None
+        self.stamp: str | None = None
         self.replay: int | None = replay
         self._stream = stream
         self._owned = owned
@@ -204,8 +209,16 @@ def open_source(source: SourceLike, *, replay: int, peek: int) -> Source:
             file.close()
             raise
         return stream
-    if not callable(getattr(source, "read", None)):
-        raise TypeError(f"cannot upload a {type(source).__name__}: give a path, bytes or a binary file object")
+    if not _can_read(source):
+        if isinstance(source, Iterable):
+            pieces = StreamSource(cast(BinaryIO, _Pieces(iter(source))), replay=replay, owned=False)
+            pieces.measure(peek)
+            return pieces
+        instead = " (the asyncio client takes it)" if isinstance(source, AsyncIterable) else ""
+        raise TypeError(
+            f"cannot upload a {type(source).__name__}{instead}: give a path, bytes, a binary file object or an "
+            "iterable of bytes"
+        )
     if isinstance(source, io.TextIOBase):
         raise TypeError("the file is open in text mode: open it with 'rb'")
     if _can_seek(source):
@@ -213,6 +226,30 @@ def open_source(source: SourceLike, *, replay: int, peek: int) -> Source:
     stream = StreamSource(source, replay=replay, owned=False)
     stream.measure(peek)
     return stream
+
+
+class _Pieces:
+    """An iterator of bytes, read like a stream. Nothing of it is joined: a large piece is handed out in slices."""
+
+    def __init__(self, pieces: Iterator[Any]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def read(self, most: int) -> memoryview:
+        """Up to `most` bytes; none at the end. An empty piece is not the end."""
+        if not self._rest:
+            for piece in self._pieces:
+                if not isinstance(piece, bytes | bytearray | memoryview):
+                    raise TypeError(f"the iterable gave {type(piece).__name__} where bytes were expected")
+                self._rest = memoryview(bytes(piece))  # whoever made it may fill it anew
+                if self._rest:
+                    break
+        taken, self._rest = self._rest[:most], self._rest[most:]
+        return taken
+
+
+def _can_read(source: object) -> TypeGuard[BinaryIO]:
+    return callable(getattr(source, "read", None))
 
 
 def _can_seek(file: BinaryIO) -> bool:

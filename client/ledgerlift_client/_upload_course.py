@@ -182,7 +182,7 @@ class UploadCourse:
             return
         upload = answer.upload
         if upload is None:
-            raise self._about(errors.ServerError("the answer to Upload carries neither a document nor a session"))
+            raise self.about(errors.ServerError("the answer to Upload carries neither a document nor a session"))
         self._learn(upload.upload_id)
         grew = self._grew(upload)
         # A slow source makes segments that end by the clock, with less than one new part in them.
@@ -197,7 +197,7 @@ class UploadCourse:
     def failed(self, error: errors.LedgerLiftError, *, upload_id: str | None = None) -> None:
         """The step failed. `upload_id` as the initial metadata gave it."""
         self._learn(upload_id or error.upload_id)
-        self._about(error)
+        self.about(error)
         sending = isinstance(self.step, Send)
         if isinstance(error, errors.UploadSuperseded | errors.UploadCommitting):
             self._follow(error)
@@ -207,6 +207,13 @@ class UploadCourse:
         else:
             error.attempts = self._retry.attempts
             raise error
+
+    def about(self, error: errors.LedgerLiftError) -> errors.LedgerLiftError:
+        """`error`, which now says which session it is about and how much of that is durable."""
+        if self.upload_id is not None:
+            error.metadata.setdefault("upload_id", self.upload_id)
+        error.metadata.setdefault("persisted_size", str(self.durable))
+        return error
 
     def _follow(self, error: errors.LedgerLiftError) -> None:
         if not self._following:
@@ -224,7 +231,7 @@ class UploadCourse:
     def _send(self, upload: Upload) -> None:
         size = self._rule.size
         if size is not None and upload.persisted_size > size:
-            raise self._about(
+            raise self.about(
                 errors.SourceError(
                     f"{upload.persisted_size} bytes of upload {upload.upload_id} are durable, "
                     f"but the source has only {size}"
@@ -243,14 +250,8 @@ class UploadCourse:
         if upload_id:
             self.upload_id = upload_id
 
-    def _about(self, error: errors.LedgerLiftError) -> errors.LedgerLiftError:
-        if self.upload_id is not None:
-            error.metadata.setdefault("upload_id", self.upload_id)
-        error.metadata.setdefault("persisted_size", str(self.durable))
-        return error
-
     def _taken_over(self, upload: Upload) -> errors.LedgerLiftError:
-        return self._about(
+        return self.about(
             errors.UploadSuperseded(
                 f"another stream carries upload {upload.upload_id}; {upload.persisted_size} bytes are durable",
                 reason="UPLOAD_SUPERSEDED",

@@ -19,6 +19,7 @@
     │   ├── UploadIncomplete
     │   └── InvalidStatusTransition
     ├── UploadSuperseded            a newer stream has taken the session over
+    ├── Cancelled                   the caller's own CancelToken was cancelled
     ├── Conflict
     │   ├── DuplicateDocument       `document_id`
     │   ├── KeyTaken                `document_id`
@@ -200,6 +201,10 @@ class UploadSuperseded(LedgerLiftError):
     """A newer stream has taken the upload session over."""
 
 
+class Cancelled(LedgerLiftError):
+    """The caller cancelled it. What is durable of an upload stays, and the same request id goes on with it."""
+
+
 class Conflict(LedgerLiftError):
     """Something with this identity is there already."""
 
@@ -232,7 +237,8 @@ class Unavailable(TryLater):
 
 
 class CircuitOpen(Unavailable):
-    """The server's breaker of a dependency is open."""
+    """A breaker is open: the server's of a dependency (reason CIRCUIT_OPEN), or this client's own, because nobody
+    answered for a while and nothing was sent (reason CLIENT_CIRCUIT_OPEN, no code)."""
 
 
 class DependencyUnavailable(Unavailable):

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import grpc
 import pytest
 from ledgerlift.v1 import upload_service_pb2 as pb
-from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, UploadSpec, _client, errors
+from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, UploadSpec, _upload_plan, errors
 from ledgerlift_client._sources import StreamSource
 
 from tests.support.upload_peer import Fault, UploadPeer
@@ -195,7 +195,7 @@ def test_nobody_there() -> None:
     with LedgerLiftClient("127.0.0.1:1", options=options) as client:
         with pytest.raises(errors.Unavailable) as raised:
             client.upload(b"x", filename="a.bin")
-        assert raised.value.attempts == 6
+        assert raised.value.attempts == 5  # then the client's breaker is open
         assert raised.value.request_id
 
 
@@ -245,7 +245,8 @@ def test_a_stream_is_kept_only_until_it_is_durable(peer: UploadPeer, client: Led
     source = StreamSource(cast(BinaryIO, Pipe(DATA * 20)), replay=128, owned=False)
     kept = []
     spec = UploadSpec("a.bin", "application/octet-stream", request_id="r")
-    result = client._run(source, spec, None, lambda _: kept.append(len(source._kept)), None)
+    reporter = client._reporter(source, lambda _: kept.append(len(source._kept)), None)
+    result = client._run(source, spec, None, reporter, None)
     assert peer.stored(result.document.document_id) == DATA * 20
     assert max(kept) == 128
 
@@ -317,7 +318,7 @@ def test_a_document_of_one_call_is_not_sent_again_either(
     peer: UploadPeer, client: LedgerLiftClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a request id of the caller's, what is durable of it is asked for before anything is sent."""
-    monkeypatch.setattr(_client, "ASK_FIRST_ABOVE", 100)
+    monkeypatch.setattr(_upload_plan, "ASK_FIRST_ABOVE", 100)
     peer.fail("Upload", Fault(grpc.StatusCode.PERMISSION_DENIED, after=150))
     with pytest.raises(errors.PermissionDenied):
         client.upload(DATA[:250], filename="a.bin", request_id="r")

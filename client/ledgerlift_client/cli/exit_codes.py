@@ -46,6 +46,7 @@ _BY_ERROR: dict[type[errors.LedgerLiftError], int] = {
     errors.OffsetGap: DEFECT,
     errors.FailedPrecondition: REFUSED,
     errors.UploadSuperseded: REFUSED,
+    errors.Cancelled: INTERRUPTED,
     errors.ResourceExhausted: REFUSED,
     errors.TryLater: TRY_LATER,
     errors.DeadlineExceeded: TRY_LATER,

@@ -49,7 +49,7 @@ def test_every_code_has_a_class() -> None:
 def test_every_exception_is_reachable_or_local() -> None:
     """The tree holds no exception that nothing raises."""
     tree = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
-    local = {errors.SourceError, errors.SourceChanged, errors.SourceNotRewindable}
+    local = {errors.SourceError, errors.SourceChanged, errors.SourceNotRewindable, errors.Cancelled}
     bases = {base for kind in tree for base in kind.__mro__ if base is not kind}
     assert tree - bases <= set(BY_REASON.values()) | set(BY_CODE.values()) | local
 

@@ -182,7 +182,7 @@ def test_the_channel_has_one_retry_layer() -> None:
 def test_deadlines_and_repeatability_come_from_the_protos() -> None:
     """Every method that the client calls declares both."""
     methods = [m for m in vars(_policies).values() if isinstance(m, _policies.Method)]
-    assert len(methods) == 16
+    assert len(methods) == 21
     assert all(m.default_timeout > 0 for m in methods)
     assert all(m.idempotent for m in methods)
     assert _policies.GET_UPLOAD.default_timeout == 10.0

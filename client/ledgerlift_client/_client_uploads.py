@@ -1,0 +1,241 @@
+"""Upload sessions, as users of the client see them. Each method translates and delegates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+
+from ledgerlift.v1 import upload_service_pb2 as uploads
+
+from ledgerlift_client import _convert, _events, _policies, _requests
+from ledgerlift_client._calls import Calls
+from ledgerlift_client._cancel import CancelToken
+from ledgerlift_client._core import header_id
+from ledgerlift_client._many import upload_each
+from ledgerlift_client._models import (
+    DuplicatePolicy,
+    ExistingDigest,
+    Limits,
+    Upload,
+    UploadResult,
+    UploadSpec,
+    UploadState,
+)
+from ledgerlift_client._pages import pages
+from ledgerlift_client._progress import Progress
+from ledgerlift_client._sources import Source, SourceLike, open_source
+from ledgerlift_client._transfer_events import Reporter, TransferEvent, telling
+from ledgerlift_client._upload_course import SegmentRule, UploadCourse
+from ledgerlift_client._upload_plan import Dedupe, UploadItem, UploadOutcome, UploadPlan
+from ledgerlift_client._upload_run import UploadRun
+from ledgerlift_client._uploader import Uploader
+
+
+class UploadMethods:
+    """The part of `LedgerLiftClient` that is about uploads."""
+
+    _calls: Calls
+
+    def upload(
+        self,
+        source: SourceLike,
+        *,
+        filename: str | None = None,
+        content_type: str | None = None,
+        key: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        duplicate_policy: DuplicatePolicy = DuplicatePolicy.RETURN_EXISTING,
+        request_id: str | None = None,
+        sha256: str | None = None,
+        dedupe: Dedupe = "send",
+        state_file: str | os.PathLike[str] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        on_event: Callable[[TransferEvent], None] | None = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> UploadResult:
+        """Store a document; returns when it is durable.
+
+        `source` is a path, bytes, a binary file object (read from where it stands, not closed), or an iterable of
+        bytes. `filename` defaults to the source's own name, `content_type` to what the name suggests.
+        `request_id` makes the upload exactly-once: the same id with the same description goes on with what
+        was begun, from any process, and answers the same document from then on (for as long as
+        `limits().request_id_lifetime`). One is made where none is given; it is in the result, and, where it
+        is plain ASCII, in every error as `request_id`. `state_file` remembers the id that was made, so that the next
+        run of a program that crashed goes on with its upload; it is gone when the document is durable.
+        `sha256` (lower-case hex), where known, lets the server answer a duplicate before a byte is sent;
+        else it is computed while sending, or, with `dedupe="check"`, before: known bytes are then not sent.
+        The server verifies it either way.
+        `progress` is called for every message, about once per MiB; `on_event` for what happens, at most ten times a
+        second for progress. Both run on this thread. `cancel` ends it from another one. `timeout` is for everything
+        together.
+
+        Raises LedgerLiftError; OSError and whatever else the source raises, as it is. After any of them, and
+        after KeyboardInterrupt, what is durable stays for the same `request_id`, except after SourceChanged.
+        """
+        item = UploadItem(
+            source,
+            filename=filename,
+            content_type=content_type,
+            key=key,
+            metadata=dict(metadata or {}),
+            duplicate_policy=duplicate_policy,
+            request_id=request_id,
+            sha256=sha256,
+            state_file=state_file,
+        )
+        return self._upload(item, dedupe=dedupe, progress=progress, on_event=on_event, cancel=cancel, timeout=timeout)
+
+    def upload_many(
+        self,
+        sources: Iterable[SourceLike | UploadItem],
+        *,
+        concurrency: int = 4,
+        dedupe: Dedupe = "send",
+        on_event: Callable[[UploadItem, TransferEvent], None] | None = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> list[UploadOutcome]:
+        """Store several documents, `concurrency` at a time; what became of each, in the order given.
+
+        No failure of one ends another: each outcome has its result or the error that `upload` would have raised.
+        `on_event` is called for one event at a time, on threads of this method; what it raises is that one
+        upload's error. `timeout` is for each. After KeyboardInterrupt the others are cancelled, and it is raised.
+        """
+
+        def one(item: UploadItem, token: CancelToken) -> UploadResult:
+            tell = None if on_event is None else (lambda event: on_event(item, event))
+            return self._upload(item, dedupe=dedupe, progress=None, on_event=tell, cancel=token, timeout=timeout)
+
+        return upload_each(one, sources, concurrency, cancel)
+
+    def resume(
+        self,
+        upload_id: str,
+        source: SourceLike,
+        *,
+        sha256: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        on_event: Callable[[TransferEvent], None] | None = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> UploadResult:
+        """Go on with a session from its durable size. `source` must give the document from its first byte.
+
+        What is durable is not sent again, but read and hashed, so that the document as a whole is verified.
+        Raises as `upload` does.
+        """
+        with closing(self._open(source)) as opened:
+            reporter = self._reporter(opened, progress, on_event)
+            with telling(reporter):
+                spec = self.get_upload(upload_id).spec
+                reporter.started(spec.filename, spec.request_id)
+                digest = sha256 or spec.sha256 or None
+                return self._run(opened, spec, digest, reporter, timeout, cancel, upload_id=upload_id)
+
+    def get_upload(self, upload_id: str, *, timeout: float | None = None) -> Upload:
+        """A session. Raises UploadNotFound."""
+        request = uploads.GetUploadRequest(upload_id=upload_id)
+        return _convert.upload(self._calls.call(_policies.GET_UPLOAD, request, timeout=timeout).upload)
+
+    def list_uploads(
+        self, *, request_id: str | None = None, state: UploadState | None = None, page_size: int = 100
+    ) -> Iterator[Upload]:
+        """The caller's sessions, newest first, fetched page by page."""
+        request = _requests.list_uploads(request_id, state, page_size)
+        for page in pages(self._calls, _policies.LIST_UPLOADS, request):
+            yield from map(_convert.upload, page.uploads)
+
+    def cancel_upload(self, upload_id: str, *, timeout: float | None = None) -> Upload:
+        """Give a session up; repeating it is fine. Raises UploadNotFound, UploadAlreadyCommitted."""
+        request = uploads.CancelUploadRequest(upload_id=upload_id)
+        return _convert.upload(self._calls.call(_policies.CANCEL_UPLOAD, request, timeout=timeout).upload)
+
+    def watch_upload(self, upload_id: str, *, timeout: float | None = None) -> Iterator[Upload]:
+        """A session as it is now, and then at every change of its state or durable size, until a final state.
+
+        A broken connection is taken up; what was told already is not repeated. Raises UploadNotFound, and
+        DeadlineExceeded after `timeout` seconds, where that is given.
+        """
+        return _events.watch_upload(self._calls, upload_id, timeout)
+
+    def check_digests(self, digests: Sequence[str], *, timeout: float | None = None) -> dict[str, ExistingDigest]:
+        """Of these digests, those that the caller has a document of."""
+        found: dict[str, ExistingDigest] = {}
+        for request in _requests.check_digests(digests):
+            answer = self._calls.call(_policies.CHECK_DIGESTS, request, timeout=timeout)
+            found.update((item.sha256, _convert.existing(item)) for item in answer.existing)
+        return found
+
+    def limits(self, *, timeout: float | None = None) -> Limits:
+        """The bounds that the server sets."""
+        answer = self._calls.call(_policies.GET_LIMITS, uploads.GetLimitsRequest(), timeout=timeout)
+        return _convert.limits(answer.limits)
+
+    def _upload(
+        self,
+        item: UploadItem,
+        *,
+        dedupe: Dedupe,
+        progress: Callable[[Progress], None] | None,
+        on_event: Callable[[TransferEvent], None] | None,
+        cancel: CancelToken | None,
+        timeout: float | None,
+    ) -> UploadResult:
+        self._calls.core.usable()
+        with closing(self._open(item.source)) as opened:
+            plan = UploadPlan(item, opened, dedupe)
+            reporter = self._reporter(opened, progress, on_event)
+            with telling(reporter):
+                reporter.started(plan.spec.filename, plan.spec.request_id)
+                if plan.check_first:
+                    digest = plan.digest(opened, self._calls.core.options.message_size, cancel)
+                    for known in self.check_digests([digest], timeout=timeout).values():
+                        plan.known(known.size)
+                result = self._run(
+                    opened, plan.spec, plan.spec.sha256 or None, reporter, timeout, cancel, ask_first=plan.ask_first
+                )
+            plan.done()
+            return result
+
+    def _open(self, source: SourceLike) -> Source:
+        options = self._calls.core.options
+        return open_source(source, replay=options.replay_buffer, peek=options.message_size)
+
+    def _reporter(
+        self,
+        source: Source,
+        progress: Callable[[Progress], None] | None,
+        on_event: Callable[[TransferEvent], None] | None,
+    ) -> Reporter:
+        interval = self._calls.core.options.progress_interval
+        return Reporter(source.size, progress=progress, on_event=on_event, interval=interval)
+
+    def _run(
+        self,
+        source: Source,
+        spec: UploadSpec,
+        sha256: str | None,
+        reporter: Reporter,
+        timeout: float | None,
+        cancel: CancelToken | None = None,
+        *,
+        upload_id: str | None = None,
+        ask_first: bool = False,
+    ) -> UploadResult:
+        options = self._calls.core.options
+        operation = self._calls.transfer(timeout, header_id(spec.request_id), cancel)
+        rule = SegmentRule(source.size, options.segment_size, source.replay)
+        run = UploadRun(
+            UploadCourse(rule, operation.state, upload_id=upload_id, ask_first=ask_first),
+            source,
+            spec,
+            reporter,
+            message_size=options.message_size,
+            sha256=sha256,
+            owns_session=upload_id is None,
+        )
+        result = Uploader(self._calls, run, operation).run()
+        reporter.finished(result)
+        return result
