@@ -15,9 +15,8 @@ import grpc
 import pytest
 from crc32c import crc32c
 from grpc import StatusCode as Code
-from ledgerlift.v1 import document_pb2, operations_service_pb2_grpc
+from ledgerlift.v1 import document_pb2
 from ledgerlift.v1 import document_service_pb2 as documents_pb
-from ledgerlift.v1 import operations_service_pb2 as operations
 from ledgerlift.v1 import upload_service_pb2 as pb
 
 from tests.support.callers import ByHeader, named
@@ -258,18 +257,3 @@ async def test_a_status_that_cannot_follow(tmp_path: Path) -> None:
         refusal = await refused(documents(channel).UpdateProcessingStatus, request)
     assert refusal.kind == (Code.FAILED_PRECONDITION, "INVALID_STATUS_TRANSITION")
     assert refusal.facts == {"from_status": "UPLOADED", "to_status": "COMPLETED", "allowed": "FAILED,PROCESSING"}
-
-
-async def test_what_is_declared_and_not_written_yet(tmp_path: Path) -> None:
-    """Every method of OperationsService is UNIMPLEMENTED, and no defect."""
-    async with channel_to(tmp_path) as channel:
-        stub: Any = operations_service_pb2_grpc.OperationsServiceStub(channel)
-        service = operations.DESCRIPTOR.services_by_name["OperationsService"]
-        assert len(service.methods) == 4
-        for method in service.methods:
-            request = getattr(operations, method.input_type.name)()
-            refusal = await refused(getattr(stub, method.name), request)
-            assert refusal.code is Code.UNIMPLEMENTED
-            assert (
-                refusal.message == f"ledgerlift.v1.OperationsService/{method.name} is not implemented by this server"
-            )
