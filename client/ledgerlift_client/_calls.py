@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ import grpc
 from ledgerlift_client import errors
 from ledgerlift_client._breaker import Permit
 from ledgerlift_client._cancel import CancelToken
-from ledgerlift_client._core import ClientCore, given_up, header_id, tell_of
+from ledgerlift_client._core import ClientCore, given_up, header_id, log, tell_of
 from ledgerlift_client._decode import failure
 from ledgerlift_client._policies import Method
 from ledgerlift_client._retry import RetryState
@@ -24,6 +25,8 @@ _Response = TypeVar("_Response")
 OVERDUE = 5.0
 """Seconds behind its deadline after which a call is not waited for any more. grpc ends it at the deadline; should it
 ever not, nobody waits for ever."""
+CLOSE_PATIENCE = 5.0
+"""Seconds that `close` waits for grpc."""
 _NEARLY = 0.9
 """A call had its usual time when it had so much of it: the rest went by before it was made."""
 
@@ -134,12 +137,16 @@ class Calls:
         self._made: dict[str, Any] = {}
 
     def close(self) -> None:
-        """Close the channel; calls that are running end."""
+        """Close the channel; calls that are running end. Takes `CLOSE_PATIENCE` at most."""
         self.core.closed = True
-        if (
-            not self.core.forked
-        ):  # there the channel is the parent's, and closing it would wait for threads that are not
-            self._channel.close()
+        if self.core.forked:
+            return  # the channel is the parent's, and closing it would wait for threads that are not here
+        # grpc waits in there until its own thread has seen the end of every call, without a bound (grpc#20026).
+        closing = threading.Thread(target=self._channel.close, name="ledgerlift-close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_PATIENCE)
+        if closing.is_alive():
+            log.warning("grpc did not close the channel in %.0f s; it is left behind", CLOSE_PATIENCE)
 
     def transfer(self, timeout: float | None, request_id: str, cancel: CancelToken | None) -> Operation:
         """An operation that is a transfer: many calls, as long as it moves, or within `timeout` seconds."""

@@ -201,8 +201,8 @@ class UploadCourse:
         sending = isinstance(self.step, Send)
         if isinstance(error, errors.UploadSuperseded | errors.UploadCommitting):
             self._follow(error)
-        elif error.retryable or (sending and isinstance(error, errors.ChecksumMismatch)):
-            # A wrong CRC of one message leaves the session ACTIVE, a wrong digest makes it FAILED: the session tells.
+        elif error.retryable or (sending and isinstance(error, errors.ChecksumMismatch) and not _of_the_whole(error)):
+            # A wrong CRC of one message leaves the session ACTIVE: the session tells.
             self.step = Wait(self._retry.after(error), error)
         else:
             error.attempts = self._retry.attempts
@@ -257,6 +257,11 @@ class UploadCourse:
                 reason="UPLOAD_SUPERSEDED",
             )
         )
+
+
+def _of_the_whole(error: errors.ChecksumMismatch) -> bool:
+    """The server has hashed the whole document, and says what it computed: the session is FAILED."""
+    return bool(error.metadata.get("computed"))
 
 
 def _stopped(reason: StopReason, upload: Upload) -> errors.LedgerLiftError:

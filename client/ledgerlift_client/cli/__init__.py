@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ledgerlift_client.cli import exit_codes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and answer its exit code. `arguments` default to those of the process."""
+    """Run the command line and answer its exit code. Without `arguments` they are the process' own, which ends here."""
+    if arguments is not None:
+        return _main(arguments)
+    code = _main(None)
+    # Whatever a library does on the interpreter's way out (grpc's threads once kept a finished command for a minute),
+    # the command is over: everything is written, and everything that must be durable is.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it has left, or it was closed
+            stream.flush()
+    os._exit(code)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         import click  # noqa: F401 - asked for here, so that its absence can be told in a sentence
         import rich  # noqa: F401 - likewise
