@@ -49,7 +49,8 @@ Opened = Callable[..., Database]
 def opened(open_database: OpenDatabase, wire: CommitWire, ledger_url: str) -> Opened:
     """Opens the database over the wire."""
     return lambda **options: open_database(
-        f"postgresql://ledgerlift@{wire.address}/{ledger_url}", DatabaseOptions(**options)
+        f"postgresql://ledgerlift@{wire.address}/{ledger_url}",
+        DatabaseOptions(**({"outage_patience": 30.0} | options)),
     )
 
 

@@ -39,7 +39,8 @@ async def test_a_server_that_dies_during_a_transaction(open_database: OpenDataba
     """Each time before the COMMIT: ten attempts, and then unavailable. The pool is well again."""
     pauses: list[float] = []
     runs: list[int] = []
-    database = open_database(postgres_url, sleep=pauses.append, jitter=lambda: 0.99)
+    patient = DatabaseOptions(outage_patience=60.0)  # on a slow machine the attempts alone take their time
+    database = open_database(postgres_url, patient, sleep=pauses.append, jitter=lambda: 0.99)
 
     def die(tx: Transaction) -> None:
         pid = tx.one(text("SELECT pg_backend_pid() AS pid"))["pid"]
@@ -93,7 +94,7 @@ async def test_one_lost_connection_tells_of_all_in_the_pool(
 async def test_a_database_that_stays_away(open_database: OpenDatabase) -> None:
     """A call asks for ten sessions at the most; a ping, which is about this moment, for one."""
     with CountingRefuser.running() as server:
-        database = open_database(_url(server), sleep=lambda seconds: None)
+        database = open_database(_url(server), DatabaseOptions(outage_patience=60.0), sleep=lambda seconds: None)
         for name, call in (("read", database.read), ("write", database.write)):
             before = server.sessions
             with pytest.raises(DependencyUnavailable) as refused:
@@ -143,7 +144,9 @@ async def test_many_failing_calls_share_what_they_may_try(open_database: OpenDat
     """Each connection may sit out one outage; when all of that is used up, a call is one attempt."""
     with CountingRefuser.running() as server:
         database = open_database(
-            _url(server), DatabaseOptions(pool_size=1, max_overflow=0), sleep=lambda seconds: None
+            _url(server),
+            DatabaseOptions(pool_size=1, max_overflow=0, outage_patience=60.0),
+            sleep=lambda seconds: None,
         )
         made = []
         for _ in range(3):
