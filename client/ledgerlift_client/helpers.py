@@ -49,10 +49,10 @@ def validate_file(
     where = Path(path)
     name = filename or where.name
     kind = content_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
-    with where.open("rb", buffering=0) as file:
-        found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode):
+    found = where.stat()
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait for its writer
         raise OSError(f"{where} is no regular file, so that its size is not known before it is read")
+    where.open("rb", buffering=0).close()
     violations = []
     if sanitize_filename(name) != name:
         violations.append(FieldViolation("spec.filename", f"{name!r} is no name that the server takes"))

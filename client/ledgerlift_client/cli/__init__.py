@@ -11,7 +11,7 @@ from ledgerlift_client.cli import exit_codes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and answer its exit code. Without `arguments` they are the process' own, which ends here."""
+    """Run the command line and answer its exit code. Without `arguments` the process ends here, with it."""
     if arguments is not None:
         return _main(arguments)
     code = _main(None)
