@@ -5,76 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
-import re
 import shlex
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.command_line import PART, SERVER, Cli
 from tests.support.cut_wire import CutWire
-from tests.support.programs import environment
 from tests.support.server_thread import server_in_thread
-
-KIB = 1024
-PART = 64 * KIB
-UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One server for these tests; each test has documents of its own."""
-    changes = {"upload_part_size": PART, "upload_segment_size": 4 * PART, "max_file_size": 1000 * PART}
-    with server_in_thread(tmp_path_factory.mktemp("server"), **changes) as server:
+    with server_in_thread(tmp_path_factory.mktemp("server"), **SERVER) as server:
         yield server.address
-
-
-class Cli:
-    """The command, for one server, in one folder."""
-
-    def __init__(self, address: str, folder: Path) -> None:
-        self.folder = folder
-        self.environment = environment(
-            LEDGERLIFT_TARGET=address, LEDGERLIFT_SEGMENT_SIZE=str(4 * PART), LEDGERLIFT_MESSAGE_SIZE=str(16 * KIB)
-        )
-
-    def __call__(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run it to its end."""
-        return subprocess.run(
-            ["ledgerlift", *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            input=stdin,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-
-    def lines(self, *arguments: str, stdin: bytes = b"") -> list[str]:
-        """What it prints when it goes well."""
-        done = self(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode().splitlines()
-
-    def objects(self, *arguments: str) -> list[dict[str, Any]]:
-        """The JSON objects that it prints."""
-        return [json.loads(line) for line in self.lines("--json", *arguments)]
-
-    def start(self, *arguments: str, **pipes: Any) -> subprocess.Popen[bytes]:
-        """Begin to run it."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | pipes
-        return subprocess.Popen(["ledgerlift", *arguments], env=self.environment, cwd=self.folder, **pipes)
-
-    def file(self, name: str, data: bytes | None = None) -> bytes:
-        """A file in the folder, and its bytes."""
-        content = os.urandom(64).hex().encode() if data is None else data
-        (self.folder / name).write_bytes(content)
-        return content
 
 
 @pytest.fixture
@@ -110,8 +58,10 @@ def test_several_files_are_all_tried(cli: Cli) -> None:
     cli.file("c.txt")
     done = cli("upload", "a.txt", "no.txt", "c.txt")
     assert done.returncode == 9
-    assert len(done.stdout.splitlines()) == 2
-    assert done.stderr == b"ledgerlift: no.txt: No such file or directory\n"
+    assert sorted(line.split(b"\t")[1] for line in done.stdout.splitlines()) == [b"a.txt", b"c.txt"]
+    failed, sums = done.stderr.decode().splitlines()
+    assert failed == "ledgerlift: no.txt: No such file or directory"
+    assert sums == "ledgerlift: 3 files: 2 stored, 1 failed"
 
 
 def test_what_cannot_be_opened_has_nothing_to_go_on_with(cli: Cli) -> None:
@@ -210,7 +160,7 @@ def test_an_interrupted_upload_goes_on_with_the_command_that_it_prints(cli: Cli,
     assert upload.stdin is not None
     upload.stdin.write(data[: 9 * PART])
     upload.stdin.flush()
-    _until_durable(cli, 8 * PART)
+    cli.until_durable(8 * PART)
     upload.send_signal(number)
     out, err = upload.communicate(timeout=30)
     assert (upload.returncode, out) == (130, b"")
@@ -223,19 +173,6 @@ def test_an_interrupted_upload_goes_on_with_the_command_that_it_prints(cli: Cli,
     result = json.loads(done.stdout)
     assert result["document"]["sha256"] == hashlib.sha256(data).hexdigest()
     assert result["receipt"]["bytes_received"] <= 4 * PART
-
-
-def _until_durable(cli: Cli, size: int) -> None:
-    """Return once an upload of this server has made `size` bytes durable."""
-    from ledgerlift_client import LedgerLiftClient, UploadState
-
-    with LedgerLiftClient(cli.environment["LEDGERLIFT_TARGET"]) as client:
-        waiting = threading.Event()
-        for _ in range(600):
-            if any(u.persisted_size >= size for u in client.list_uploads(state=UploadState.ACTIVE)):
-                return
-            waiting.wait(0.05)
-    raise AssertionError("nothing became durable")
 
 
 def test_a_connection_that_is_cut_is_only_a_note(cli: Cli) -> None:
@@ -291,53 +228,3 @@ def test_a_reader_that_leaves_is_no_failure(cli: Cli) -> None:
     )
     assert len(done.stdout) == 10
     assert done.stderr == b"0\n"
-
-
-def test_on_a_terminal_there_is_a_bar_and_a_table(cli: Cli) -> None:
-    """The bar on stderr, the id on stdout; a table with a heading."""
-    cli.file("photo.bin", os.urandom(9 * PART))
-    shown = _on_terminal(cli, "upload", "photo.bin", "--key", os.urandom(4).hex())
-    assert "photo.bin" in shown
-    assert "576.0/576.0 KiB" in shown
-    assert "durable" in shown
-    table = _on_terminal(cli, "ls", "--limit", "1")
-    assert "NAME" in table
-    assert "photo.bin" in table
-
-
-@pytest.mark.parametrize(
-    ("columns", "heading"),
-    [
-        (160, ["ID", "SIZE", "TYPE", "STATUS", "CREATED", "KEY", "NAME"]),
-        (100, ["ID", "SIZE", "STATUS", "CREATED", "NAME"]),
-        (80, ["ID", "SIZE", "STATUS", "NAME"]),
-        (50, ["ID", "NAME"]),
-    ],
-)
-def test_a_narrow_terminal_shows_fewer_columns_and_whole_ids(cli: Cli, columns: int, heading: list[str]) -> None:
-    """What does not fit is left out by columns, the least needed first: a part of an id is of no use."""
-    cli.file("a rather long name.txt")
-    (document_id,) = cli.lines("upload", "a rather long name.txt", "--key", os.urandom(12).hex())
-    first, second, *_ = _on_terminal(cli, "ls", "--limit", "1", columns=columns).splitlines()
-    assert re.sub(r"\x1b\[\d*m", "", first).split() == heading
-    assert second.split()[0] == document_id
-
-
-def _on_terminal(cli: Cli, *arguments: str, columns: int = 200) -> str:
-    """Run the command on a terminal of so many columns; what the terminal saw."""
-    here, there = pty.openpty()
-    cli.environment["COLUMNS"] = str(columns)
-    process = cli.start(*arguments, stdin=there, stdout=there, stderr=there)
-    os.close(there)
-    seen = b""
-    while True:
-        try:
-            piece = os.read(here, 65536)
-        except OSError:  # Linux says EIO when the other side is closed
-            break
-        if not piece:
-            break
-        seen += piece
-    os.close(here)
-    assert process.wait(30) == 0, seen.decode()
-    return seen.decode()

@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 
 from ledgerlift_client.cli import exit_codes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and answer its exit code. Without `arguments` the process ends here, with it."""
+    """Run the command line and answer its exit code. Without `arguments` the process ends here."""
     if arguments is not None:
         return _main(arguments)
     code = _main(None)
@@ -24,15 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    try:
-        import click  # noqa: F401 - asked for here, so that its absence can be told in a sentence
-        import rich  # noqa: F401 - likewise
-    except ImportError as error:
-        sys.stderr.write(
-            f"ledgerlift: the command line needs the package `{error.name}`, which is not installed; "
-            "install it with: pip install 'ledgerlift[cli]'\n"
-        )
-        return exit_codes.NOT_INSTALLED
+    for package in ("click", "rich"):  # looked for, not imported: most commands need no rich, which takes its time
+        if find_spec(package) is None:
+            sys.stderr.write(
+                f"ledgerlift: the command line needs the package `{package}`, which is not installed; "
+                "install it with: pip install 'ledgerlift[cli]'\n"
+            )
+            return exit_codes.NOT_INSTALLED
     from ledgerlift_client.cli._app import run
 
     return run(arguments)

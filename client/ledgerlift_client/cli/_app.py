@@ -7,95 +7,57 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 import click
 
-from ledgerlift_client import ClientOptions, LedgerLiftClient
 from ledgerlift_client._channel import DEFAULT_TARGET
-from ledgerlift_client.cli import exit_codes
-from ledgerlift_client.cli._report import Report, RetryNotes
+from ledgerlift_client.cli import (
+    _completion,
+    _documents,
+    _download,
+    _events,
+    _operations,
+    _upload,
+    _uploads,
+    exit_codes,
+)
+from ledgerlift_client.cli._report import RetryNotes
+from ledgerlift_client.cli._session import Session, common_options
 
-
-@dataclass
-class Session:
-    """What all subcommands share. The client is made when one first needs it."""
-
-    target: str = DEFAULT_TARGET
-    timeout: float | None = None
-    report: Report = field(default_factory=Report)
-    _client: LedgerLiftClient | None = None
-
-    @property
-    def client(self) -> LedgerLiftClient:
-        """The client; a wrong target or environment is a usage error."""
-        if self._client is None:
-            try:
-                options = ClientOptions.from_env(os.environ)
-                if self.timeout is not None:
-                    options = replace(options, call_timeout=self.timeout, transfer_timeout=self.timeout)
-                self._client = LedgerLiftClient(self.target, options=options)
-            except ValueError as error:
-                raise click.UsageError(str(error)) from error
-        return self._client
-
-    def close(self) -> None:
-        """Close the client, if there is one."""
-        if self._client is not None:
-            self._client.close()
-
-
-pass_session = click.make_pass_decorator(Session)
-
-
-def _set_json(context: click.Context, _option: click.Parameter, value: bool) -> None:
-    if value:
-        context.ensure_object(Session).report.as_json = True
-
-
-def json_option(command: Any) -> Any:
-    """`--json`, before a subcommand's name as well as behind it."""
-    return click.option(
-        "--json",
-        is_flag=True,
-        expose_value=False,
-        callback=_set_json,
-        help="Results on stdout, failures on stderr, as one JSON object a line.",
-    )(command)
+_MODULES = (_upload, _download, _documents, _events, _uploads, _operations, _completion)
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 defect, 2 usage, 3 not found, 4 conflict, 5 refused, 6 corrupt, 7 try later, "
-    "8 not allowed, 9 local file, 130 interrupted.",
+    "8 not allowed, 9 local file, 10 not installed, 11 unhealthy, 130 interrupted.",
 )
 @click.option(
     "--target", envvar="LEDGERLIFT_TARGET", default=DEFAULT_TARGET, show_default=True, show_envvar=True,
     metavar="HOST:PORT", help="The server.",
 )  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each operation.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar and no notes on stderr, only failures.")
-@json_option
+@common_options
 @click.version_option(package_name="ledgerlift")
 @click.pass_context
-def cli(context: click.Context, target: str, timeout: float | None, quiet: bool) -> None:
+def cli(context: click.Context, target: str, timeout: float | None) -> None:
     """Store, fetch and look after documents.
 
     A document is stored whole and verified, or not at all. What breaks is tried again; what is interrupted
     can be gone on with.
     """
     session = context.ensure_object(Session)
-    session.target, session.timeout, session.report.quiet = target, timeout, quiet
+    session.target, session.timeout = target, timeout
     context.call_on_close(session.close)
+
+
+for _module in _MODULES:
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
 
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command line; answers the exit code and never raises."""
-    from ledgerlift_client.cli import _documents, _transfers
-
-    for command in (*_transfers.COMMANDS, *_documents.COMMANDS):
-        cli.add_command(command)
     session = Session()
     notes = RetryNotes(session.report)
     log = logging.getLogger("ledgerlift_client")
@@ -123,12 +85,18 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
         error.show()
         return exit_codes.USAGE
     except click.ClickException as error:
-        error.show()
+        if report.as_json or "--json" in (sys.argv[1:] if arguments is None else arguments):
+            report.as_json = True
+            report.failure(error)
+        else:
+            error.show()
         return error.exit_code
     except click.Abort:
         report.failure(KeyboardInterrupt())
         return report.exit_code
-    except SystemExit:
+    except SystemExit as ended:
+        if _completion.VARIABLE in os.environ:  # the shell was answered
+            return int(ended.code or 0)
         # Click's answer to EPIPE: whoever read stdout has left (`| head`). Nothing more can be said there, not even
         # on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,9 +11,11 @@
     8    not allowed: no or bad credentials, or a role is missing
     9    a local file cannot be read or written
     10   the packages of `ledgerlift[cli]` are missing
+    11   the service is unhealthy: some requests have to be refused (`ledgerlift health`)
     130  interrupted, by SIGINT or SIGTERM
 
-Where several files or ids are given, all are tried, and the code is that of the first failure.
+Where several files or ids are given, all are tried, and the code is that of the first failure. An interruption is
+130 whatever failed before it.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ TRY_LATER = 7
 NOT_ALLOWED = 8
 LOCAL_FILE = 9
 NOT_INSTALLED = 10
+UNHEALTHY = 11
 INTERRUPTED = 130
 
 _BY_ERROR: dict[type[errors.LedgerLiftError], int] = {
@@ -54,6 +57,7 @@ _BY_ERROR: dict[type[errors.LedgerLiftError], int] = {
     errors.PermissionDenied: NOT_ALLOWED,
     errors.Unimplemented: DEFECT,
     errors.ServerError: DEFECT,
+    errors.Cancelled: INTERRUPTED,
     errors.LedgerLiftError: DEFECT,
 }
 """A class stands for its subclasses too; the nearest entry counts."""

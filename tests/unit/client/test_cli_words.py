@@ -12,7 +12,9 @@ import pytest
 from ledgerlift_client import errors
 from ledgerlift_client._models import Count
 from ledgerlift_client.cli import exit_codes
-from ledgerlift_client.cli._report import Report, as_plain, human_size, safe, sentence
+from ledgerlift_client.cli._report import Report
+from ledgerlift_client.cli._words import as_plain, safe, sentence
+from ledgerlift_client.helpers import human_size
 
 from tests.support.programs import run
 
