@@ -1,4 +1,4 @@
-"""Single calls over one channel, and short calls with their retries. The only place that meets grpc's exceptions."""
+"""Single calls over one channel, and short calls with their retries. The only place that meets grpc's stubs."""
 
 from __future__ import annotations
 
@@ -11,37 +11,32 @@ from typing import Any, TypeVar, cast
 
 import grpc
 
-from ledgerlift_client import errors
+from ledgerlift_client import _attempt, errors
+from ledgerlift_client._attempt import CLOSE_PATIENCE, OVERDUE, Attempt, TimeLimit
 from ledgerlift_client._breaker import Permit
 from ledgerlift_client._cancel import CancelToken
-from ledgerlift_client._core import ClientCore, given_up, header_id, log, tell_of
-from ledgerlift_client._decode import failure
+from ledgerlift_client._core import ClientCore, header_id, log
 from ledgerlift_client._policies import Method
-from ledgerlift_client._retry import RetryState
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
-OVERDUE = 5.0
-"""Seconds behind its deadline after which a call is not waited for any more. grpc ends it at the deadline; should it
-ever not, nobody waits for ever."""
-CLOSE_PATIENCE = 5.0
-"""Seconds that `close` waits for grpc."""
-_NEARLY = 0.9
-"""A call had its usual time when it had so much of it: the rest went by before it was made."""
 
-
-def _serialize(message: Any) -> bytes:
+def serialize(message: Any) -> bytes:
+    """A message for the wire."""
     return cast(bytes, message.SerializeToString())
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """What all calls of one operation have in common."""
+class Operation(_attempt.Operation):
+    """An operation that waits on its thread and can be cancelled from another one."""
 
-    state: RetryState
-    request_id: str
     cancel: CancelToken | None = None
+
+    def check(self) -> None:
+        """Raises Cancelled."""
+        if self.cancel is not None:
+            self.cancel.check()
 
     def sleep(self, seconds: float) -> None:
         """Wait. Raises Cancelled."""
@@ -54,36 +49,23 @@ class Operation:
 class RunningCall:
     """A call that is under way."""
 
-    def __init__(
-        self, core: ClientCore, call: Any, permit: Permit, operation: Operation, timeout: float, usual: float
-    ) -> None:
-        """It had `timeout` seconds; such a call usually has `usual`."""
-        self._core = core
+    def __init__(self, call: Any, attempt: Attempt, operation: Operation) -> None:
         self._call = call
-        self._permit = permit
+        self._attempt = attempt
         self._operation = operation
-        self._timeout = timeout
-        self._gave_time = timeout >= usual * _NEARLY
 
     def result(self) -> Any:
         """The answer. Raises LedgerLiftError."""
         cancel = self._operation.cancel
         try:
             with nullcontext() if cancel is None else cancel.calling(self._call.cancel):
-                response = self._call.result(self._timeout + OVERDUE)
+                response = self._call.result(self._attempt.timeout + OVERDUE)
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             raise self._failed(error) from error
         except grpc.FutureTimeoutError as error:
-            overdue = errors.DeadlineExceeded(
-                f"grpc did not end the call {OVERDUE:.0f} s behind its deadline",
-                code=grpc.StatusCode.DEADLINE_EXCEEDED,
-                request_id=self._operation.request_id,
-                retryable=True,
-            )
-            self._core.failed(self._permit, overdue, gave_time=self._gave_time)
-            raise overdue from error
+            raise self._attempt.overdue() from error
         else:
-            self._core.answered(self._permit)
+            self._attempt.answered()
             return response
         finally:
             self.leave()
@@ -94,9 +76,9 @@ class RunningCall:
         try:
             with nullcontext() if cancel is None else cancel.calling(self._call.cancel):
                 for message in self._call:
-                    self._core.answered(self._permit)
+                    self._attempt.answered()
                     yield message
-            self._core.answered(self._permit)
+            self._attempt.answered()
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             raise self._failed(error) from error
         finally:
@@ -109,7 +91,7 @@ class RunningCall:
     def leave(self) -> None:
         """Cancel it where it is not over. To be called in any case."""
         self._call.cancel()
-        given_up(self._permit)
+        self._attempt.left()
 
     def header(self, name: str) -> str | None:
         """A header of the answer, which is there for a failed call as well. Only behind `result`."""
@@ -121,11 +103,9 @@ class RunningCall:
     def _failed(self, error: grpc.RpcError | grpc.FutureCancelledError) -> errors.LedgerLiftError:
         cancel = self._operation.cancel
         if cancel is not None and cancel.cancelled:
-            given_up(self._permit)
+            self._attempt.left()
             return errors.Cancelled("cancelled by the caller", request_id=self._operation.request_id)
-        known = failure(error, self._operation.request_id)
-        self._core.failed(self._permit, known, gave_time=self._gave_time)
-        return known
+        return self._attempt.failed(error)
 
 
 class Calls:
@@ -152,6 +132,10 @@ class Calls:
         """An operation that is a transfer: many calls, as long as it moves, or within `timeout` seconds."""
         return Operation(self.core.transfer_state(timeout), request_id, cancel)
 
+    def time_left(self, operation: Operation) -> float:
+        """Seconds for a short call that is part of a transfer."""
+        return operation.state.time_left(self.core.options.call_timeout)
+
     def short(self, timeout: float | None, request_id: str | None = None) -> Operation:
         """An operation that is one short call."""
         return Operation(self.core.retry_state(timeout), header_id(request_id))
@@ -169,19 +153,13 @@ class Calls:
         `timeout` is for all attempts together. Raises any LedgerLiftError.
         """
         operation = self.short(timeout, request_id)
-        state = operation.state
         while True:
             try:
                 response = self.once(method, request, operation)
             except errors.LedgerLiftError as error:
-                if not (method.idempotent and error.retryable):
-                    error.attempts = state.attempts
-                    raise
-                seconds = state.after(error)
-                tell_of(seconds, error)
-                operation.sleep(seconds)
+                operation.sleep(operation.again(method, error))
             else:
-                state.begun()
+                operation.state.begun()
                 return response
 
     def once(
@@ -192,55 +170,47 @@ class Calls:
         limit: float | None = None,
     ) -> _Response:
         """A single attempt, which may take `limit` seconds (None: what its policy says)."""
-        most = method.default_timeout if limit is None else limit
-        usual = min(most, self.core.options.call_timeout)
+        allowed = _attempt.short_limit(method, self.core.options, limit)
         stub = self._stub(method, self._channel.unary_unary)
         # As a future: a blocking call that Ctrl-C breaks off stays behind in the channel, whose `close` waits for it
         # (grpc#19973).
-        return cast(_Response, self._begin(stub.future, request, operation, most, usual).result())
+        return cast(_Response, self._begin(stub.future, request, operation, allowed).result())
 
     def stream(
         self,
         method: Method[_Request, _Response],
         request: _Request,
         operation: Operation,
-        limit: float,
-        *,
-        may_be_silent: bool = False,
+        limit: TimeLimit,
     ) -> Generator[_Response, None, None]:
-        """A single attempt of a call that answers with a stream. Cancelled when the iterator is closed.
-
-        `may_be_silent`: a deadline without an answer says nothing of the target.
-        """
+        """A single attempt of a call that answers with a stream. Cancelled when the iterator is closed."""
         stub = self._stub(method, self._channel.unary_stream)
-        usual = float("inf") if may_be_silent else limit
-        yield from self._begin(stub, request, operation, limit, usual).messages()
+        yield from self._begin(stub, request, operation, limit).messages()
 
-    def upload(self, method: Method[bytes, _Response], feed: Any, operation: Operation, limit: float) -> RunningCall:
+    def upload(self, method: Method[bytes, _Response], feed: Any, operation: Operation) -> RunningCall:
         """A single attempt of a call that takes serialized messages from `feed`, which it stops at its end."""
-        stub = self._stub(method, self._channel.stream_unary, serialize=None)
-        call = self._begin(stub.future, feed, operation, limit, limit)
+        stub = self._stub(method, self._channel.stream_unary, serializer=None)
+        call = self._begin(stub.future, feed, operation, _attempt.transfer_limit(method, self.core.options))
         call.on_end(feed.stop)
         return call
 
-    def _begin(self, make: Any, request: Any, operation: Operation, limit: float, usual: float) -> RunningCall:
+    def _begin(self, make: Any, request: Any, operation: Operation, limit: TimeLimit) -> RunningCall:
         """Wait for the breaker, and make the call with what time is left then."""
-        if operation.cancel is not None:
-            operation.cancel.check()
+        operation.check()
         while not isinstance(permit := self.core.try_admit(operation.state), Permit):
             operation.sleep(permit)
-        timeout = operation.state.time_left(limit)
+        attempt = Attempt(self.core, permit, operation, limit)
         try:
-            call = make(request, timeout=timeout, metadata=self.core.headers(operation.request_id))
+            call = make(request, timeout=attempt.timeout, metadata=self.core.headers(operation.request_id))
         except BaseException:
-            given_up(permit)
+            attempt.left()
             raise
-        return RunningCall(self.core, call, permit, operation, timeout, usual)
+        return RunningCall(call, attempt, operation)
 
-    def _stub(self, method: Method[Any, Any], make: Any, serialize: Any = _serialize) -> Any:
+    def _stub(self, method: Method[Any, Any], make: Any, serializer: Any = serialize) -> Any:
         self.core.usable()
         stub = self._made.get(method.path)
         if stub is None:
-            stub = make(method.path, request_serializer=serialize, response_deserializer=method.response.FromString)
+            stub = make(method.path, request_serializer=serializer, response_deserializer=method.response.FromString)
             self._made[method.path] = stub
         return stub

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import datetime
 from typing import BinaryIO
 
@@ -13,7 +13,9 @@ from ledgerlift_client import _convert, _events, _policies, _requests
 from ledgerlift_client._calls import Calls
 from ledgerlift_client._cancel import CancelToken
 from ledgerlift_client._core import header_id
-from ledgerlift_client._downloader import download
+from ledgerlift_client._download_course import DownloadCourse
+from ledgerlift_client._download_run import DownloadRun
+from ledgerlift_client._downloader import chunks, download
 from ledgerlift_client._models import Document, DocumentStats, Event, ProcessingStatus
 from ledgerlift_client._pages import pages
 from ledgerlift_client._progress import Progress
@@ -49,17 +51,29 @@ class DocumentMethods:
         operation = self._calls.transfer(timeout, header_id(None), cancel)
         with telling(reporter):
             reporter.started(document_id, operation.request_id)
-            record = download(
-                self._calls,
-                document_id,
-                to,
-                offset=offset,
-                length=length,
-                reporter=reporter,
-                operation=operation,
-            )
+            run = DownloadRun(document_id, DownloadCourse(operation.state, offset=offset, length=length), reporter)
+            record = download(self._calls, run, to, operation)
             reporter.finished(record)
             return record
+
+    def download_chunks(
+        self,
+        document_id: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> Generator[bytes, None, None]:
+        """The bytes of a document, or `length` of them from `offset`, piece by piece as they come.
+
+        As `download` otherwise: every piece has been checked, but only the iterator's end says that the whole is
+        right. Nothing more is fetched than what is asked for; close it to end sooner.
+        """
+        operation = self._calls.transfer(timeout, header_id(None), cancel)
+        reporter = Reporter(None, progress=None, on_event=None, interval=1.0)
+        run = DownloadRun(document_id, DownloadCourse(operation.state, offset=offset, length=length), reporter)
+        return chunks(self._calls, run, operation)
 
     def get(self, document_id: str, *, timeout: float | None = None) -> Document:
         """A document's record. Raises DocumentNotFound."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from ledgerlift.v1 import upload_service_pb2 as uploads
 
 from ledgerlift_client import _convert, _events, _policies, _requests
-from ledgerlift_client._calls import Calls
+from ledgerlift_client._calls import Calls, Operation
 from ledgerlift_client._cancel import CancelToken
 from ledgerlift_client._core import header_id
 from ledgerlift_client._many import upload_each
@@ -26,9 +26,8 @@ from ledgerlift_client._pages import pages
 from ledgerlift_client._progress import Progress
 from ledgerlift_client._sources import Source, SourceLike, open_source
 from ledgerlift_client._transfer_events import Reporter, TransferEvent, telling
-from ledgerlift_client._upload_course import SegmentRule, UploadCourse
 from ledgerlift_client._upload_plan import Dedupe, UploadItem, UploadOutcome, UploadPlan
-from ledgerlift_client._upload_run import UploadRun
+from ledgerlift_client._upload_run import new_run
 from ledgerlift_client._uploader import Uploader
 
 
@@ -126,13 +125,14 @@ class UploadMethods:
         What is durable is not sent again, but read and hashed, so that the document as a whole is verified.
         Raises as `upload` does.
         """
+        operation = self._calls.transfer(timeout, header_id(None), cancel)
         with closing(self._open(source)) as opened:
             reporter = self._reporter(opened, progress, on_event)
             with telling(reporter):
-                spec = self.get_upload(upload_id).spec
+                spec = self.get_upload(upload_id, timeout=self._calls.time_left(operation)).spec
                 reporter.started(spec.filename, spec.request_id)
                 digest = sha256 or spec.sha256 or None
-                return self._run(opened, spec, digest, reporter, timeout, cancel, upload_id=upload_id)
+                return self._run(opened, spec, digest, reporter, operation, upload_id=upload_id)
 
     def get_upload(self, upload_id: str, *, timeout: float | None = None) -> Upload:
         """A session. Raises UploadNotFound."""
@@ -186,20 +186,22 @@ class UploadMethods:
         self._calls.core.usable()
         with closing(self._open(item.source)) as opened:
             plan = UploadPlan(item, opened, dedupe)
+            operation = self._calls.transfer(timeout, header_id(plan.spec.request_id), cancel)
             reporter = self._reporter(opened, progress, on_event)
             with telling(reporter):
                 reporter.started(plan.spec.filename, plan.spec.request_id)
                 if plan.check_first:
                     digest = plan.digest(opened, self._calls.core.options.message_size, cancel)
-                    for known in self.check_digests([digest], timeout=timeout).values():
+                    found = self.check_digests([digest], timeout=self._calls.time_left(operation))
+                    for known in found.values():
                         plan.known(known.size)
                 result = self._run(
-                    opened, plan.spec, plan.spec.sha256 or None, reporter, timeout, cancel, ask_first=plan.ask_first
+                    opened, plan.spec, plan.spec.sha256 or None, reporter, operation, ask_first=plan.ask_first
                 )
             plan.done()
             return result
 
-    def _open(self, source: SourceLike) -> Source:
+    def _open(self, source: SourceLike | AsyncIterable[bytes]) -> Source:
         options = self._calls.core.options
         return open_source(source, replay=options.replay_buffer, peek=options.message_size)
 
@@ -218,24 +220,13 @@ class UploadMethods:
         spec: UploadSpec,
         sha256: str | None,
         reporter: Reporter,
-        timeout: float | None,
-        cancel: CancelToken | None = None,
+        operation: Operation,
         *,
         upload_id: str | None = None,
         ask_first: bool = False,
     ) -> UploadResult:
-        options = self._calls.core.options
-        operation = self._calls.transfer(timeout, header_id(spec.request_id), cancel)
-        rule = SegmentRule(source.size, options.segment_size, source.replay)
-        run = UploadRun(
-            UploadCourse(rule, operation.state, upload_id=upload_id, ask_first=ask_first),
-            source,
-            spec,
-            reporter,
-            message_size=options.message_size,
-            sha256=sha256,
-            owns_session=upload_id is None,
-        )
+        options, state = self._calls.core.options, operation.state
+        run = new_run(options, state, source, spec, sha256, reporter, upload_id=upload_id, ask_first=ask_first)
         result = Uploader(self._calls, run, operation).run()
         reporter.finished(result)
         return result

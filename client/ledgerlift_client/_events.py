@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from ledgerlift_client import errors
+from ledgerlift_client._attempt import watch_limit
 from ledgerlift_client._calls import Calls, Operation
 from ledgerlift_client._core import header_id
 from ledgerlift_client._models import Event, Upload
@@ -40,9 +41,7 @@ def _messages(calls: Calls, course: Watch, method: Method[Any, Any], request: An
     while True:
         course.began()
         try:
-            with closing(
-                calls.stream(method, request, operation, method.default_timeout, may_be_silent=True)
-            ) as stream:
+            with closing(calls.stream(method, request, operation, watch_limit(method))) as stream:
                 yield from stream
             seconds = course.ended()
         except errors.LedgerLiftError as error:

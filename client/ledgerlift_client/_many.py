@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ledgerlift_client._cancel import CancelToken
@@ -18,9 +18,7 @@ def upload_each(
     cancel: CancelToken | None,
 ) -> list[UploadOutcome]:
     """What becomes of each source, in their order. See `LedgerLiftClient.upload_many`."""
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be 1 or more, not {concurrency}")
-    items = as_items(sources)
+    items = as_items(sources, concurrency)
     token = cancel or CancelToken()
 
     def outcome(item: UploadItem) -> UploadOutcome:
@@ -38,8 +36,10 @@ def upload_each(
             raise
 
 
-def as_items(sources: Iterable[SourceLike | UploadItem]) -> list[UploadItem]:
+def as_items(sources: Iterable[SourceLike | AsyncIterable[bytes] | UploadItem], concurrency: int) -> list[UploadItem]:
     """Each source as an item. TypeError for one path or one file, which is an iterable of something else."""
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be 1 or more, not {concurrency}")
     if isinstance(sources, str | bytes | bytearray | memoryview) or hasattr(sources, "read"):
         raise TypeError(f"upload_many takes a list of sources, not one {type(sources).__name__}")
     return [one if isinstance(one, UploadItem) else UploadItem(one) for one in sources]

@@ -30,8 +30,11 @@ class Source(Protocol):
     replay: int | None
     """Most bytes that are kept for sending again; None where any can be read again."""
 
+    def unread(self, offset: int) -> int | None:
+        """Where a stream stands that has to be read up to `offset` before it can `seek` there; None elsewhere."""
+
     def seek(self, offset: int) -> None:
-        """Read from `offset` next. Raises SourceNotRewindable, SourceChanged."""
+        """Read from `offset` next. Raises SourceNotRewindable."""
 
     def read(self, most: int) -> bytes | memoryview:
         """The next bytes, as many as `most`; fewer only where they are not there yet; none at the end."""
@@ -56,6 +59,9 @@ class BytesSource:
         self._data = memoryview(data).cast("B")
         self.size: int | None = len(self._data)
         self._position = 0
+
+    def unread(self, offset: int) -> int | None:
+        """See Source."""
 
     def seek(self, offset: int) -> None:
         """See Source."""
@@ -91,6 +97,9 @@ class FileSource:
         self.size: int | None = self._size
         file.seek(self._base)
         self.stamp = self._stamp_now()
+
+    def unread(self, offset: int) -> int | None:
+        """See Source."""
 
     def seek(self, offset: int) -> None:
         """See Source."""
@@ -143,11 +152,22 @@ class StreamSource:
 
     def measure(self, most: int) -> None:
         """Read ahead up to `most` bytes. When the stream ends within them, its size is known from now on."""
-        while len(self._kept) < most:
-            if not self._pull(most - len(self._kept)):
-                self.size = len(self._kept)
-                self.replay = None
-                return
+        while self.look_ahead(most):
+            pass
+
+    def look_ahead(self, most: int) -> bool:
+        """One read of `measure`; False when there is nothing more to do."""
+        if self.size is not None or len(self._kept) >= most:
+            return False
+        if not self._pull(most - len(self._kept)):
+            self.size = len(self._kept)
+            self.replay = None
+        return True
+
+    def unread(self, offset: int) -> int | None:
+        """See Source."""
+        end = self._base + len(self._kept)
+        return end if end < offset else None
 
     def seek(self, offset: int) -> None:
         """See Source."""
@@ -155,10 +175,8 @@ class StreamSource:
             raise SourceNotRewindable(
                 f"bytes from {offset} are needed again, but only those from {self._base} have been kept"
             )
-        while self._base + len(self._kept) < offset:
-            self.settle(self._base + len(self._kept))
-            if not self._pull(min(io.DEFAULT_BUFFER_SIZE * 16, offset - self._base)):
-                raise SourceChanged(f"the stream ended at {self._base}, {offset} bytes of it are durable")
+        if self.unread(offset) is not None:
+            raise ValueError(f"bytes up to {offset} have not been read")
         self._cursor = offset
 
     def read(self, most: int) -> bytes:
@@ -191,7 +209,7 @@ class StreamSource:
         return piece
 
 
-def open_source(source: SourceLike, *, replay: int, peek: int) -> Source:
+def open_source(source: SourceLike | AsyncIterable[bytes], *, replay: int, peek: int) -> Source:
     """The source for what the caller gave. `peek` bytes of a stream are read ahead, to learn whether it is small.
 
     Raises OSError for a path that cannot be opened, TypeError for what cannot be uploaded.
@@ -239,13 +257,18 @@ class _Pieces:
         """Up to `most` bytes; none at the end. An empty piece is not the end."""
         if not self._rest:
             for piece in self._pieces:
-                if not isinstance(piece, bytes | bytearray | memoryview):
-                    raise TypeError(f"the iterable gave {type(piece).__name__} where bytes were expected")
-                self._rest = memoryview(bytes(piece))  # whoever made it may fill it anew
+                self._rest = as_piece(piece)
                 if self._rest:
                     break
         taken, self._rest = self._rest[:most], self._rest[most:]
         return taken
+
+
+def as_piece(piece: object) -> memoryview:
+    """What an iterable gave, as bytes that nobody changes. Raises TypeError."""
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise TypeError(f"the iterable gave {type(piece).__name__} where bytes were expected")
+    return memoryview(bytes(piece))  # whoever made it may fill it anew
 
 
 def _can_read(source: object) -> TypeGuard[BinaryIO]:

@@ -11,7 +11,7 @@ import hashlib
 import mimetypes
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -33,7 +33,8 @@ Dedupe: TypeAlias = Literal["send", "check"]
 class UploadItem:
     """One document for `upload_many`; the fields are those of `upload`."""
 
-    source: SourceLike
+    source: SourceLike | AsyncIterable[bytes]
+    """An async iterable is for the asyncio client."""
     filename: str | None = None
     content_type: str | None = None
     key: str | None = None

@@ -13,9 +13,11 @@ from ledgerlift_client import _convert, errors
 from ledgerlift_client._core import header_id, tell_of
 from ledgerlift_client._digest import RunningDigest
 from ledgerlift_client._models import UploadResult, UploadSpec
+from ledgerlift_client._options import ClientOptions
+from ledgerlift_client._retry import RetryState
 from ledgerlift_client._sources import Source
 from ledgerlift_client._transfer_events import Reporter
-from ledgerlift_client._upload_course import Done, Send, UploadCourse
+from ledgerlift_client._upload_course import Done, SegmentRule, Send, UploadCourse
 from ledgerlift_client._wire import data_message
 
 MESSAGES_AHEAD = 4
@@ -26,6 +28,30 @@ CANCEL_TIMEOUT = 5.0
 
 Message = tuple[int, bytes]
 """A serialized message, behind the position in the source where it ends."""
+
+
+def new_run(
+    options: ClientOptions,
+    state: RetryState,
+    source: Source,
+    spec: UploadSpec,
+    sha256: str | None,
+    reporter: Reporter,
+    *,
+    upload_id: str | None = None,
+    ask_first: bool = False,
+) -> UploadRun:
+    """The run of an upload that opens its session, or goes on with `upload_id`. `sha256` as far as it is known."""
+    rule = SegmentRule(source.size, options.segment_size, source.replay)
+    return UploadRun(
+        UploadCourse(rule, state, upload_id=upload_id, ask_first=ask_first),
+        source,
+        spec,
+        reporter,
+        message_size=options.message_size,
+        sha256=sha256,
+        owns_session=upload_id is None,
+    )
 
 
 class UploadRun:
@@ -66,16 +92,37 @@ class UploadRun:
         """For `Hear`: the first message and nothing else."""
         yield 0, pb.UploadRequest(upload_id=upload_id, accept_partial=True).SerializeToString()
 
+    def go_to(self, offset: int) -> Iterator[None]:
+        """Before `messages`: bring the source to `offset`, piece by piece, one read in each step but the first.
+
+        What is durable already and has not passed through here was sent by an earlier process. It is hashed; of a
+        stream whose digest is known it is only read.
+        """
+        source = self._source
+        position = self._digest.needs(offset)
+        if position is None:
+            position = source.unread(offset)
+        if position is not None:
+            source.seek(position)
+            yield
+            while position < offset:
+                data = source.read(min(self._message_size, offset - position))
+                if not data:
+                    raise errors.SourceChanged(f"the source ended at {position}, {offset} bytes of it are durable")
+                self._digest.feed(position, data)
+                position += len(data)
+                source.settle(position)
+                yield
+        source.settle(self.course.durable)
+        source.seek(offset)
+        self._meter.at(offset)
+
     def messages(self, send: Send) -> Iterator[Message]:
         """For `Send`. The last message of the document finishes it; the last of a segment does not.
 
-        Reads the source as it goes; raises what that raises.
+        Reads the source once for each; raises what that raises.
         """
         source, digest, size = self._source, self._digest, self._source.size
-        self._catch_up(send.offset)
-        source.settle(self.course.durable)
-        source.seek(send.offset)
-        self._meter.at(send.offset)
         first = pb.UploadRequest(accept_partial=True)
         if send.upload_id is None:
             first.spec.CopyFrom(_convert.spec_message(self.spec))
@@ -161,20 +208,6 @@ class UploadRun:
         )
 
     # Inside.
-
-    def _catch_up(self, offset: int) -> None:
-        """Hash what is durable already and has not passed through here: it was sent by an earlier process."""
-        position = self._digest.needs(offset)
-        if position is None:
-            return
-        self._source.seek(position)
-        while position < offset:
-            data = self._source.read(min(self._message_size, offset - position))
-            if not data:
-                raise errors.SourceChanged(f"the source ended at {position}, {offset} bytes of it are durable")
-            self._digest.feed(position, data)
-            position += len(data)
-            self._source.settle(position)
 
     def _going_on(self) -> None:
         step = self.course.step

@@ -46,6 +46,8 @@ class Uploader:
                     case Ask(upload_id):
                         self._ask(upload_id)
                     case Send() as send:
+                        for _ in run.go_to(send.offset):
+                            self._operation.check()
                         self._call(run.messages(send), send.offset)
                     case Hear(upload_id):
                         self._call(run.alone(upload_id), 0)
@@ -82,9 +84,8 @@ class Uploader:
         run = self._run
         first = next(messages)  # read before the call begins: the server's patience is for us, not for our source
         feed = Feed(MESSAGES_AHEAD)
-        limit = min(UPLOAD.default_timeout, self._calls.core.options.segment_timeout)
         try:
-            call = self._calls.upload(UPLOAD, feed, self._operation, limit)
+            call = self._calls.upload(UPLOAD, feed, self._operation)
         except errors.Cancelled:
             raise
         except errors.LedgerLiftError as error:

@@ -246,7 +246,8 @@ def test_a_stream_is_kept_only_until_it_is_durable(peer: UploadPeer, client: Led
     kept = []
     spec = UploadSpec("a.bin", "application/octet-stream", request_id="r")
     reporter = client._reporter(source, lambda _: kept.append(len(source._kept)), None)
-    result = client._run(source, spec, None, reporter, None)
+    operation = client._calls.transfer(None, "r", None)
+    result = client._run(source, spec, None, reporter, operation)
     assert peer.stored(result.document.document_id) == DATA * 20
     assert max(kept) == 128
 

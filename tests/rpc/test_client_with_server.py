@@ -349,3 +349,15 @@ def test_ranges_of_a_download(client: LedgerLiftClient) -> None:
         memory = io.BytesIO()
         client.download(document_id, memory, offset=offset, length=length)
         assert memory.getvalue() == data[offset : None if length is None else offset + length]
+
+
+def test_a_download_can_be_taken_in_pieces(client: LedgerLiftClient) -> None:
+    """As an iterator, a range of it too, and nothing is fetched any more once it is closed."""
+    data = fresh(20 * PART)
+    document_id = client.upload(data, filename="a.bin").document.document_id
+    assert b"".join(client.download_chunks(document_id)) == data
+    assert b"".join(client.download_chunks(document_id, offset=5, length=PART)) == data[5 : 5 + PART]
+    pieces = client.download_chunks(document_id)
+    assert data.startswith(next(pieces))
+    pieces.close()
+    assert list(pieces) == []

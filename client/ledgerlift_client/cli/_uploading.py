@@ -50,7 +50,7 @@ class Uploading:
         try:
             with _bars.shown(self._report, 1) as bars, bars.one(item.filename or Path(path).name) as progress:
                 result = self._session.client.upload(
-                    item.source,
+                    item.source,  # type: ignore[arg-type]  # a path or stdin, never the async iterable of the other client
                     filename=item.filename,
                     content_type=item.content_type,
                     key=item.key,

@@ -137,13 +137,19 @@ def test_a_stream_keeps_no_more_than_what_is_unsettled() -> None:
     assert source.read(1) == b""
 
 
-def test_a_stream_can_go_forward_over_what_is_durable() -> None:
-    """A resumed pipe drops what an earlier process has sent; one that is too short is not the same."""
-    source = opened(Pipe(bytes(range(100))))
+def test_a_stream_says_what_has_to_be_read_before_it_can_go_forward() -> None:
+    """A resumed pipe is read up to what an earlier process has sent; it does not jump over bytes unseen."""
+    source = opened(Pipe(bytes(range(100)), step=20))
+    assert (source.unread(20), source.unread(60)) == (None, 20)
+    with pytest.raises(ValueError, match="have not been read"):
+        source.seek(60)
+    source.seek(20)
+    while (position := source.unread(60)) is not None:
+        source.settle(position)
+        source.read(60 - position)
     source.seek(60)
     assert everything(source) == bytes(range(60, 100))
-    with pytest.raises(SourceChanged, match="ended at 30"):
-        opened(Pipe(bytes(30))).seek(31)
+    assert opened(b"0123456789").unread(5) is None
 
 
 def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(ValueError, match="filename"):
         plan(UploadItem(b"x"))
     with pytest.raises(TypeError, match="list"):
-        as_items("a.txt")
+        as_items("a.txt", 4)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "path", "small stream"])

@@ -1,0 +1,103 @@
+"""One call of an operation, whichever way it is made: how long it may take, and what its end says. Does no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from ledgerlift_client import errors
+from ledgerlift_client._breaker import Permit
+from ledgerlift_client._core import ClientCore, given_up, tell_of
+from ledgerlift_client._decode import failure
+from ledgerlift_client._options import ClientOptions
+from ledgerlift_client._policies import Method
+from ledgerlift_client._retry import RetryState
+
+OVERDUE = 5.0
+"""Seconds behind its deadline after which a call is not waited for any more. grpc ends it at the deadline; should it
+ever not, nobody waits for ever."""
+CLOSE_PATIENCE = 5.0
+"""Seconds that `close` waits for grpc."""
+_NEARLY = 0.9
+"""A call had its usual time when it had so much of it: the rest went by before it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What all calls of one operation have in common."""
+
+    state: RetryState
+    request_id: str
+
+    def again(self, method: Method[Any, Any], error: errors.LedgerLiftError) -> float:
+        """Seconds until a short call that failed is made again. Raises `error` when it shall not be."""
+        if not (method.idempotent and error.retryable):
+            error.attempts = self.state.attempts
+            raise error
+        seconds = self.state.after(error)
+        tell_of(seconds, error)
+        return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """Seconds that a call may take, and that such a call is usually given: what is over sooner says nothing."""
+
+    most: float
+    usual: float
+
+
+def short_limit(method: Method[Any, Any], options: ClientOptions, limit: float | None = None) -> TimeLimit:
+    """Of one attempt of a short call: `limit` seconds, or what its policy says."""
+    most = method.default_timeout if limit is None else limit
+    return TimeLimit(most, min(most, options.call_timeout))
+
+
+def transfer_limit(method: Method[Any, Any], options: ClientOptions) -> TimeLimit:
+    """Of one call of a transfer."""
+    most = min(method.default_timeout, options.segment_timeout)
+    return TimeLimit(most, most)
+
+
+def watch_limit(method: Method[Any, Any]) -> TimeLimit:
+    """Of one call of a watch, which may be silent: a deadline without an answer says nothing of the target."""
+    return TimeLimit(method.default_timeout, float("inf"))
+
+
+class Attempt:
+    """A call that the breaker has let through. Tell its end, and in any case `left`."""
+
+    def __init__(self, core: ClientCore, permit: Permit, operation: Operation, limit: TimeLimit) -> None:
+        self._core = core
+        self._permit = permit
+        self._request_id = operation.request_id
+        self.timeout = operation.state.time_left(limit.most)
+        """Seconds that it has."""
+        self._gave_time = self.timeout >= limit.usual * _NEARLY
+
+    def answered(self) -> None:
+        """It succeeded, or a message has come."""
+        self._core.answered(self._permit)
+
+    def failed(self, error: grpc.RpcError | grpc.FutureCancelledError) -> errors.LedgerLiftError:
+        """grpc raised `error`; what that means."""
+        known = failure(error, self._request_id)
+        self._core.failed(self._permit, known, gave_time=self._gave_time)
+        return known
+
+    def overdue(self) -> errors.DeadlineExceeded:
+        """grpc did not end it."""
+        error = errors.DeadlineExceeded(
+            f"grpc did not end the call {OVERDUE:.0f} s behind its deadline",
+            code=grpc.StatusCode.DEADLINE_EXCEEDED,
+            request_id=self._request_id,
+            retryable=True,
+        )
+        self._core.failed(self._permit, error, gave_time=self._gave_time)
+        return error
+
+    def left(self) -> None:
+        """It is over, or given up on this side."""
+        given_up(self._permit)
