@@ -14,8 +14,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.faults import large_uploads
 from tests.faults.aborts import Outcome, Tally, leave_and_resume
 from tests.faults.backends import Backends
+from tests.faults.fetch import campaign as fetch
 from tests.faults.leaving_client import WAYS, plans
 from tests.faults.load import campaign as load
 from tests.faults.printing import progress, say, table
@@ -57,6 +59,11 @@ def _on_all_kinds(folder: Path, options: argparse.Namespace) -> list[str]:
     with Backends.running(folder, kinds) as backends:
         if options.campaign == "aborts":
             return _aborts(backends, kinds, options.trials, seed)
+        if options.campaign == "fetch":
+            return fetch.run(backends, kinds, options.operations, seed)
+        if options.campaign == "large-uploads":
+            longest = options.longest * MIB
+            return large_uploads.run(backends, kinds, options.uploads, options.size * MIB, longest, seed)
         return _server_killed(backends, kinds, options.size * MIB, seed)
 
 
@@ -121,7 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     campaigns.add_parser("load", help="a drain, stalled clients, many uploads and idle streams: what they may cost")
     table_of_faults = campaigns.add_parser("table", help="every fault of database and store under a steady load")
     table_of_faults.add_argument("rows", nargs="*", help="only rows with this in their name, as `database: killed`")
-    for campaign in (aborts, killed):
+    fetched = campaigns.add_parser("fetch", help="a bad network and a restart: plain stubs beside our client")
+    fetched.add_argument("--operations", type=int, default=2000, help="of each of the two (2000)")
+    large = campaigns.add_parser("large-uploads", help="every connection is cut: send it whole, or go on")
+    large.add_argument("--uploads", type=int, default=100, help="in each way, on each kind of stores (100)")
+    large.add_argument("--size", type=int, default=64, metavar="MIB", help="of a document (64)")
+    large.add_argument("--longest", type=int, default=40, metavar="MIB", help="that a connection carries (40)")
+    for campaign in (aborts, killed, fetched, large):
         campaign.add_argument("--seed", type=int, help="do again what an earlier run has printed the seed of")
         campaign.add_argument("--stores", choices=KINDS, help="only these; both by default")
     return parser

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ START_TIMEOUT = 60.0
 """Seconds that a server process gets to serve; a busy machine takes its time to import."""
 STOP_TIMEOUT = 30.0
 """Seconds that a server process gets to end."""
+SERVE = ("ledgerlift_server", "serve")
+"""The server as it is."""
 
 
 class IsolatedSettings(Settings):
@@ -75,8 +77,16 @@ async def in_process_server(
 class ServerProcess:
     """`ledgerlift-server serve` in a process of its own, with nothing in its environment but what is said here."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, crash_at: str | None = None) -> None:
-        """`crash_at` names the step of a commit at which the process is killed (`domain/commit.py`)."""
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        crash_at: str | None = None,
+        program: Sequence[str] = SERVE,
+    ) -> None:
+        """`crash_at` names the step of a commit at which the process is killed (`domain/commit.py`). `program`: a
+        module that serves, and its arguments, where it is not to be the server as it is."""
         self.environment = {
             "PATH": os.environ.get("PATH", ""),
             "ENVIRONMENT": "test",
@@ -86,6 +96,7 @@ class ServerProcess:
             **environment,
         }
         self._crash_at = crash_at
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._lines: list[str] = []
@@ -115,11 +126,7 @@ class ServerProcess:
     async def start(self, *, until: str = "serving") -> None:
         """Return once the server serves, or is only `listening`."""
         seen = len(self._lines)
-        program = (
-            ["ledgerlift_server", "serve"]
-            if self._crash_at is None
-            else ["tests.support.crash_server", self._crash_at]
-        )
+        program = self._program if self._crash_at is None else ("tests.support.crash_server", self._crash_at)
         self._process = subprocess.Popen(  # noqa: ASYNC220 - a fork, no waiting
             [sys.executable, "-m", *program],
             cwd=ROOT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from ledgerlift_server.settings import Settings
 
 from tests.support.s3 import S3Server
-from tests.support.server import ServerProcess, in_process_server, isolated_settings
+from tests.support.server import SERVE, ServerProcess, in_process_server, isolated_settings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -57,9 +57,12 @@ class Stores:
             yield channel
 
     @asynccontextmanager
-    async def server(self, *, crash_at: str | None = None, **environment: str) -> AsyncIterator[ServerProcess]:
-        """A server process over these stores; killed at the end where it still runs."""
-        process = ServerProcess(self.folder, {**self.environment, **environment}, crash_at=crash_at)
+    async def server(
+        self, *, crash_at: str | None = None, program: Sequence[str] = SERVE, **environment: str
+    ) -> AsyncIterator[ServerProcess]:
+        """A server process over these stores; killed at the end where it still runs. Arguments as it takes them."""
+        told = {**self.environment, **environment}
+        process = ServerProcess(self.folder, told, crash_at=crash_at, program=program)
         try:
             await process.start()
             yield process
