@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import grpc
 from ledgerlift.v1 import policy_pb2
 
 from ledgerlift_server import background
 from ledgerlift_server.adapters.content import SignatureInspector
 from ledgerlift_server.adapters.digest import crc32c
 from ledgerlift_server.adapters.sql.ids import new_id
-from ledgerlift_server.core import Core, built, start
+from ledgerlift_server.core import CannotStart, Core, built, start
 from ledgerlift_server.domain.commit import Checkpoint, no_checkpoint
 from ledgerlift_server.domain.document_service import DocumentService
 from ledgerlift_server.domain.download import Downloads
@@ -41,6 +42,7 @@ from ledgerlift_server.rpc.operations_servicer import OperationsServicer
 from ledgerlift_server.rpc.upload_servicer import UploadServicer
 from ledgerlift_server.running_server import RunningServer
 from ledgerlift_server.settings import MESSAGE_HEADROOM, Settings
+from ledgerlift_server.tls import UnusableCertificate, server_credentials
 
 EVENT_FEED_INTERVAL = 1.0
 """Seconds by which an event of another replica may be told late."""
@@ -68,7 +70,7 @@ async def serving(
         pulses = SessionPulses(core.ledger, interval=settings.upload_options.result_poll)
         health = build_health(settings, core, [service.full_name for service in SERVICES], stack)
         running = _server(settings, core, health, pulses, authenticator or Anybody())
-        await running.listen(settings.port)
+        await running.listen(settings.port, _credentials(settings))
         stack.push_async_callback(running.stop, 0.0)
         await start(core, settings)
         await health.monitor.refresh()
@@ -143,6 +145,14 @@ def _server(
         with_channelz=settings.enable_channelz,
     )
     return RunningServer(server, health.board, lifecycle, entry, settings.host)
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """None for plaintext. Raises CannotStart."""
+    try:
+        return None if settings.tls_files is None else server_credentials(settings.tls_files)
+    except UnusableCertificate as unusable:
+        raise CannotStart(str(unusable)) from unusable
 
 
 def _admission(settings: Settings, policies: Policies) -> Admission:

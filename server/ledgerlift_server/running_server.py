@@ -41,15 +41,19 @@ class RunningServer:
         """`host:port` as bound."""
         return f"{self._host}:{self.port}"
 
-    async def listen(self, port: int) -> None:
-        """Bind (port 0: a free one) and answer NOT_SERVING. Raises CannotStart."""
+    async def listen(self, port: int, credentials: grpc.ServerCredentials | None) -> None:
+        """Bind (port 0: a free one; credentials None: plaintext) and answer NOT_SERVING. Raises CannotStart."""
+        address = f"{self._host}:{port}"
         try:
-            self.port = self._server.add_insecure_port(f"{self._host}:{port}")
+            self.port = (
+                self._server.add_insecure_port(address)
+                if credentials is None
+                else self._server.add_secure_port(address, credentials)
+            )
         except RuntimeError as refused:
-            address = f"{self._host}:{port}"
             raise CannotStart(f"cannot listen on {address}: is it taken, or not of this machine?") from refused
         await self._server.start()
-        logger.info("listening", extra={"address": self.address})
+        logger.info("listening", extra={"address": self.address, "tls": credentials is not None})
         # A task that is never cancelled: grpc.aio hands out the future that its own shutdown waits for, and a
         # cancelled `wait_for_termination()` would cancel that.
         self._ended = asyncio.create_task(self._server.wait_for_termination())

@@ -32,6 +32,7 @@ from ledgerlift_server.settings_types import (
     Upper,
     Url,
 )
+from ledgerlift_server.tls import TlsFiles
 
 MESSAGE_HEADROOM = 64 * KIB
 """Bytes of a message that are not data: what GetLimits tells clients to leave free."""
@@ -50,13 +51,23 @@ class Settings(BaseSettings):
 
     # Where it runs and listens.
     environment: Literal["development", "test", "staging", "production"] = "development"
-    """`production` refuses what is for one machine only; see `allow_embedded_in_production`."""
+    """`production` refuses what is for one machine or for trying out only, unless an `allow_...` allows it."""
     allow_embedded_in_production: bool = False
     """Take SQLite or the file store in production as well: durable, but of one machine."""
+    allow_plaintext_in_production: bool = False
+    """Listen without TLS in production as well, on an address that is not loopback; for a mesh that encrypts."""
+    allow_default_credentials_in_production: bool = False
+    """Take passwords and keys in production as well that stand in examples, and that everybody tries first."""
     grpc_address: Address = "127.0.0.1:50051"
     """`host:port`; port 0 takes a free one, which the log names."""
     auth_mode: Annotated[Literal["none"], Lower] | None = None
     """`none`: everyone is `anonymous` and may do everything. Must be said where the address is not loopback."""
+    grpc_tls_cert: Path | None = None
+    """PEM file of the server's certificate and its chain; not set: plaintext. Read again when it changes."""
+    grpc_tls_key: Path | None = None
+    """PEM file of its key, without a password."""
+    grpc_tls_client_ca: Path | None = None
+    """PEM file; only clients with a certificate that one of these signed get a connection."""
 
     # Where documents and their records go.
     data_dir: Path = Path("data")
@@ -241,6 +252,13 @@ class Settings(BaseSettings):
     def port(self) -> int:
         """Where to listen; 0 for any free port."""
         return int(self.grpc_address.rpartition(":")[2])
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """None for plaintext."""
+        if self.grpc_tls_cert is None or self.grpc_tls_key is None:
+            return None
+        return TlsFiles(self.grpc_tls_cert, self.grpc_tls_key, self.grpc_tls_client_ca)
 
     @property
     def embedded_database(self) -> bool:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
 from ledgerlift_server.domain.upload_options import MIB
+from ledgerlift_server.settings_credentials import well_known_credentials
 from ledgerlift_server.settings_problems import Problem
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def _broken(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
             ("AUTH_MODE", "GRPC_ADDRESS"),
             "must be set where GRPC_ADDRESS is not loopback; `none` lets everyone who can connect do everything",
         )
+    if (settings.grpc_tls_cert is None) != (settings.grpc_tls_key is None):
+        yield (("GRPC_TLS_CERT", "GRPC_TLS_KEY"), "must be set together with GRPC_TLS_KEY, or not at all")
+    elif settings.grpc_tls_client_ca is not None and settings.grpc_tls_cert is None:
+        yield (("GRPC_TLS_CERT", "GRPC_TLS_CLIENT_CA"), "is required with GRPC_TLS_CLIENT_CA")
     if settings.s3_bucket is None:
         for name in ("s3_endpoint", "s3_create_bucket", "s3_sse"):
             if getattr(settings, name):
@@ -57,14 +62,28 @@ def _broken(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _broken_in_production(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
-    if settings.environment != "production" or settings.allow_embedded_in_production:
+    if settings.environment != "production":
         return
-    unless = "in production, unless ALLOW_EMBEDDED_IN_PRODUCTION=true"
-    common = ("ENVIRONMENT", "ALLOW_EMBEDDED_IN_PRODUCTION")
-    if settings.embedded_database:
-        yield (("DATABASE_URL", *common), f"must name a PostgreSQL database {unless}")
-    if settings.s3_bucket is None:
-        yield (("S3_BUCKET", *common), f"must be set {unless}")
+    if not settings.allow_embedded_in_production:
+        unless, common = _unless("ALLOW_EMBEDDED_IN_PRODUCTION")
+        if settings.embedded_database:
+            yield (("DATABASE_URL", *common), f"must name a PostgreSQL database {unless}")
+        if settings.s3_bucket is None:
+            yield (("S3_BUCKET", *common), f"must be set {unless}")
+    if not (settings.allow_plaintext_in_production or _is_loopback(settings.host) or settings.grpc_tls_cert):
+        unless, common = _unless("ALLOW_PLAINTEXT_IN_PRODUCTION")
+        yield (
+            ("GRPC_TLS_CERT", "GRPC_TLS_KEY", "GRPC_ADDRESS", *common),
+            f"must be set where GRPC_ADDRESS is not loopback, {unless}",
+        )
+    if not settings.allow_default_credentials_in_production:
+        unless, common = _unless("ALLOW_DEFAULT_CREDENTIALS_IN_PRODUCTION")
+        for name in well_known_credentials(settings):
+            yield ((name, *common), f"must not hold a password or key that everybody knows {unless}")
+
+
+def _unless(allowed_by: str) -> tuple[str, tuple[str, str]]:
+    return f"in production, unless {allowed_by}=true", ("ENVIRONMENT", allowed_by)
 
 
 def _is_loopback(host: str) -> bool:

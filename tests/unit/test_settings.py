@@ -8,6 +8,16 @@ import pytest
 from ledgerlift_server.domain.upload_options import MIB
 from ledgerlift_server.settings import InvalidSettings, Settings, load
 
+ANY_TEXT = {
+    "s3_bucket",
+    "s3_kms_key_id",
+    "aws_region",
+    "data_dir",
+    "grpc_tls_cert",
+    "grpc_tls_key",
+    "grpc_tls_client_ca",
+}
+"""Settings that take any text."""
 SECRET = "hunter2"  # noqa: S105 - the value that no message may repeat
 
 
@@ -96,6 +106,9 @@ def test_what_may_be_said(
         ({"ENVIRONMENT": "production", "S3_BUCKET": "b"}, "DATABASE_URL"),
         ({"ENVIRONMENT": "production", "DATABASE_URL": "postgresql://db/l"}, "S3_BUCKET"),
         ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL"),
+        ({"GRPC_TLS_CERT": "/tls/tls.crt"}, "GRPC_TLS_CERT"),
+        ({"GRPC_TLS_KEY": "/tls/tls.key"}, "GRPC_TLS_CERT"),
+        ({"GRPC_TLS_CLIENT_CA": "/tls/ca.crt"}, "GRPC_TLS_CERT"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -125,11 +138,7 @@ def test_a_rule_is_silent_about_a_value_that_is_wrong_by_itself(monkeypatch: pyt
 
 @pytest.mark.parametrize(
     "name",
-    [
-        name.upper()
-        for name in Settings.model_fields
-        if name not in ("s3_bucket", "s3_kms_key_id", "aws_region", "data_dir")  # take any text
-    ],
+    [name.upper() for name in Settings.model_fields if name not in ANY_TEXT],
 )
 def test_no_value_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Whatever a variable wrongly holds, a secret pasted into the wrong place included, stays out of the message."""
@@ -166,3 +175,70 @@ def test_production_takes_the_embedded_default_when_told(monkeypatch: pytest.Mon
     """One machine may be enough; then somebody has to say so."""
     settings = load_with(monkeypatch, {"ENVIRONMENT": "production", "ALLOW_EMBEDDED_IN_PRODUCTION": "true"})
     assert settings.embedded_database
+
+
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "DATABASE_URL": "postgresql://app:Kx83hd0aPq@db/ledger",
+    "S3_BUCKET": "documents",
+    "AWS_ACCESS_KEY_ID": "ledgerlift",
+    "AWS_SECRET_ACCESS_KEY": "m4Zp0aQw91",
+    "GRPC_ADDRESS": "0.0.0.0:50051",
+    "AUTH_MODE": "none",
+    "GRPC_TLS_CERT": "/tls/tls.crt",
+    "GRPC_TLS_KEY": "/tls/tls.key",
+}
+"""What nothing is said against."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong", "allowed_by"),
+    [
+        ({"DATABASE_URL": ""}, "DATABASE_URL", "EMBEDDED"),
+        ({"S3_BUCKET": ""}, "S3_BUCKET", "EMBEDDED"),
+        ({"GRPC_TLS_CERT": "", "GRPC_TLS_KEY": ""}, "GRPC_TLS_CERT", "PLAINTEXT"),
+        ({"DATABASE_URL": "postgresql://app:app@db/l"}, "DATABASE_URL", "DEFAULT_CREDENTIALS"),
+        ({"DATABASE_URL": "postgresql://app:Postgres@db/l"}, "DATABASE_URL", "DEFAULT_CREDENTIALS"),
+        ({"DATABASE_URL": "postgresql://db/l?user=app&password=secret12"}, "DATABASE_URL", "DEFAULT_CREDENTIALS"),
+        ({"DATABASE_URL": "postgresql://app:12345678@db/l"}, "DATABASE_URL", "DEFAULT_CREDENTIALS"),
+        ({"AWS_SECRET_ACCESS_KEY": "minio-admin"}, "AWS_SECRET_ACCESS_KEY", "DEFAULT_CREDENTIALS"),
+        (
+            {"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"},
+            "AWS_SECRET_ACCESS_KEY",
+            "DEFAULT_CREDENTIALS",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_production_refuses_what_is_for_trying_out_unless_it_is_allowed_by_name(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], wrong: str, allowed_by: str
+) -> None:
+    """One sentence that names the variable and what would allow it; no other permission does."""
+    allowances = {f"ALLOW_{name}_IN_PRODUCTION": "true" for name in ("EMBEDDED", "PLAINTEXT", "DEFAULT_CREDENTIALS")}
+    allowance = f"ALLOW_{allowed_by}_IN_PRODUCTION"
+    others = {name: value for name, value in allowances.items() if name != allowance}
+    problems = problems_with(monkeypatch, PRODUCTION | changes | others)
+    assert list(problems) == [wrong]
+    assert allowance in problems[wrong]
+    assert load_with(monkeypatch, {allowance: "true"}).environment == "production"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"GRPC_ADDRESS": "127.0.0.1:50051", "GRPC_TLS_CERT": "", "GRPC_TLS_KEY": ""},
+        {"DATABASE_URL": "postgresql://app@db/l"},
+        {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+    ],
+    ids=["all set", "plaintext on loopback", "no password: a certificate or the peer", "credentials of the instance"],
+)
+def test_production_takes_what_is_safe(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]) -> None:
+    """Nothing has to be allowed."""
+    assert load_with(monkeypatch, PRODUCTION | changes).environment == "production"
+
+
+def test_outside_of_production_nothing_of_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop may have its password `postgres`."""
+    changes = {"ENVIRONMENT": "staging", "DATABASE_URL": "postgresql://postgres:postgres@db/l", "GRPC_TLS_CERT": ""}
+    assert load_with(monkeypatch, PRODUCTION | changes | {"GRPC_TLS_KEY": ""}).environment == "staging"
