@@ -1,6 +1,6 @@
 """The client's circuit breaker, one for its target: while nobody answers there, nothing more is sent but a probe.
 
-          `failures` in a row                    `recovery` is over (1 s within `grace`)
+          `failures` in a row                    `recovery` is over (250 ms within `grace`)
     CLOSED ─────────────────> OPEN ────────────────────────────────────────────> HALF_OPEN
       ^                        ^ nobody answered the probe                           │
       │                        └─────────────────────────────────────────────────────┤
@@ -35,7 +35,7 @@ POLL = 0.2
 """Seconds between two looks at a breaker that is expected to let calls through soon."""
 JITTER = 0.2
 """An OPEN breaker waits up to this part of its time longer, so that clients do not probe in step."""
-GRACE_RECOVERY = 1.0
+GRACE_RECOVERY = 0.25
 """Seconds that it stays OPEN while the outage is younger than `grace`: most outages are restarts."""
 PROBE_PATIENCE = 2.0
 """Seconds that calls wait for the probe that is out, before they are refused like those of an OPEN breaker."""
@@ -134,9 +134,9 @@ class CircuitBreaker:
     ) -> None:
         """OPEN after `failures` in a row, for `recovery` seconds and up to a fifth more.
 
-        `grace`: for so many seconds after the first of the failures it probes every second and calls wait for it, as
-        a server that restarts is back by then. Only where somebody has answered before: a wrong target is told at
-        once.
+        `grace`: for so many seconds after the first of the failures it probes four times a second and calls wait for
+        it, as a server that restarts is back by then. Only where somebody has answered before: a wrong target is told
+        at once.
         """
         self.target = target
         self._failures = failures

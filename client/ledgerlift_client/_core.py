@@ -16,6 +16,7 @@ from typing import TypeAlias
 from ledgerlift_client import errors
 from ledgerlift_client._breaker import CircuitBreaker, Outcome, Permit, outcome_of
 from ledgerlift_client._budget import RetryBudget
+from ledgerlift_client._fork import ADVICE, WATCH
 from ledgerlift_client._options import ClientOptions
 from ledgerlift_client._retry import Backoff, RetryState
 
@@ -34,7 +35,8 @@ class ClientCore:
     """The state that is shared by the calls of one client. Thread-safe."""
 
     def __init__(self, target: str, options: ClientOptions, metadata: Metadata) -> None:
-        """ValueError for metadata that cannot be sent."""
+        """ValueError for metadata that cannot be sent, RuntimeError in a process in which gRPC would hang."""
+        WATCH.use()
         self.options = options
         self.breaker = CircuitBreaker(
             target,
@@ -58,7 +60,7 @@ class ClientCore:
         if self.forked:
             raise RuntimeError(
                 f"this client was made in process {self._process} and cannot be used in process {os.getpid()}, "
-                "which was forked from it: make a client of its own there"
+                f"which was forked from it: {ADVICE}"
             )
         if self.closed:
             raise RuntimeError("this LedgerLiftClient is closed")

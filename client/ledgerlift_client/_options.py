@@ -68,7 +68,7 @@ class ClientOptions:
     breaker_recovery: float = 30.0
     """For this long, and up to a fifth longer; then one call at a time finds out."""
     breaker_grace: float = 10.0
-    """While an outage is younger than this, a call a second finds out and the others wait for that, within their
+    """While an outage is younger than this, a call finds out every 250 ms and the others wait for that, within their
     deadlines: a server that restarts is back by then. A transfer waits for its `patience`."""
     retry_budget: int = 100
     """Retries that all calls together may make without one success. Transfers that have begun are bounded by their

@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 from ledgerlift_client import (
     ClientOptions,
+    DuplicateFound,
     DuplicatePolicy,
+    Finished,
     LedgerLiftClient,
     ProcessingStatus,
     Progress,
+    ProgressMade,
+    Started,
+    TransferEvent,
     UploadResult,
     UploadState,
     errors,
@@ -189,6 +194,47 @@ def test_a_duplicate_with_a_known_digest_is_not_sent(client: LedgerLiftClient) -
     assert again.duplicate
     assert again.receipt.bytes_received == 0
     assert len(positions) == 1
+
+
+@pytest.mark.parametrize("size", [100, 10 * PART])
+def test_known_bytes_are_found_out_before_they_are_sent(client: LedgerLiftClient, size: int, tmp_path: Path) -> None:
+    """`dedupe="check"`: by every policy the server's answer, and not a byte for it; unknown bytes are sent."""
+    data = fresh(size)
+    (tmp_path / "a.txt").write_bytes(data)
+    first = client.upload(tmp_path / "a.txt", dedupe="check")
+    assert (first.duplicate, first.receipt.bytes_received > 0) == (False, True)
+    events: list[TransferEvent] = []
+    again = client.upload(tmp_path / "a.txt", filename="b.txt", dedupe="check", on_event=events.append)
+    assert (again.duplicate, again.document, again.receipt.bytes_received) == (True, first.document, 0)
+    assert [type(event) for event in events] == [Started, ProgressMade, DuplicateFound, Finished]
+    new = client.upload(data, filename="c.txt", dedupe="check", duplicate_policy=DuplicatePolicy.CREATE_NEW)
+    assert (new.duplicate, new.receipt.bytes_received, new.document.filename) == (False, 0, "c.txt")
+    with pytest.raises(errors.DuplicateDocument):
+        client.upload(data, filename="b.txt", dedupe="check", duplicate_policy=DuplicatePolicy.REJECT)
+    other = client.upload(data[:-1] + b"!", filename="b.txt", dedupe="check")
+    assert not other.duplicate
+    assert fetched(client, other.document.document_id) == data[:-1] + b"!"
+
+
+def test_a_state_file_finds_the_upload_again(address: str, client: LedgerLiftClient, tmp_path: Path) -> None:
+    """The next run goes on from the durable size, with one document in the end and no file left."""
+    path, state = tmp_path / "a.bin", tmp_path / "upload.json"
+    path.write_bytes(os.urandom(10 * PART))
+
+    def stop(progress: Progress) -> None:
+        if progress.durable >= SEGMENT:
+            raise KeyboardInterrupt
+
+    with LedgerLiftClient(address, options=OPTIONS) as earlier, pytest.raises(KeyboardInterrupt):
+        earlier.upload(path, key="state/1", state_file=state, progress=stop)
+    positions: list[Progress] = []
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr("ledgerlift_client._upload_plan.ASK_FIRST_ABOVE", PART)
+        result = client.upload(path, key="state/1", state_file=state, progress=positions.append)
+    assert positions[0].position >= SEGMENT
+    assert fetched(client, result.document.document_id) == path.read_bytes()
+    assert len(list(client.list(key_prefix="state/"))) == 1
+    assert os.listdir(tmp_path) == ["a.bin"]
 
 
 def test_a_key_names_one_document(client: LedgerLiftClient) -> None:

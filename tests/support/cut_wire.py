@@ -14,7 +14,7 @@ class CutWire:
     """Forwards every connection to `target`. Use as a context manager; `address` is where it listens.
 
     `cut_after` bytes from the client the connection is reset, both ways, without a word; the next connection goes
-    through. `None`: never.
+    through. `None`: never. `connections` counts those that were made.
     """
 
     def __init__(self, target: str, *, cut_after: int | None = None) -> None:
@@ -24,6 +24,7 @@ class CutWire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.cuts = 0
+        self.connections = 0
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -60,6 +61,7 @@ class CutWire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.connections += 1
             try:
                 server = socket.create_connection(self._target, timeout=10)
             except OSError:
