@@ -92,6 +92,7 @@ def test_how_keys_are_made(cli: Cli, arguments: list[str], expected: list[str]) 
 def test_what_is_no_file_is_told(cli: Cli, name: str) -> None:
     """Links to files are files; other things are left out with a word, and a broken link is a failure."""
     cli.file("elsewhere/linked.txt")
+    cli.file("elsewhere/other.txt")
     cli.file(f"{name}/a.txt")
     folder = cli.folder / name
     (folder / "link.txt").symlink_to(cli.folder / "elsewhere/linked.txt")

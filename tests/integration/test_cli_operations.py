@@ -115,3 +115,10 @@ def test_bash_completes_commands_options_and_choices(cli: Cli, typed: list[str],
         ["bash", "-c", program], env=cli.environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.split() == offered, done.stderr
+
+
+def test_a_question_that_nobody_understands_is_a_failure(cli: Cli) -> None:
+    """A script of another program's version: the shell is told, and nothing is done."""
+    cli.environment["_LEDGERLIFT_COMPLETE"] = "bash_nonsense"
+    done = cli("breakers", "reset", "storage")
+    assert (done.returncode, done.stdout) == (1, b"")

@@ -1,4 +1,4 @@
-"""What README tells a reader to type works."""
+"""What README and the guides tell a reader to type works."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
+from ledgerlift_client.cli import exit_codes
 
 from tests.repo.readme import OWN_COMMANDS, SHELL, blocks, commands, copied_checkout, links, perform, problems
 from tests.support.programs import run
 from tests.support.server import StartServer
 from tests.support.tools import ROOT, tool
 
-README = (ROOT / "README.md").read_text()
+RUN = [ROOT / "README.md", ROOT / "docs" / "client.md"]
+"""The pages that have blocks which are run."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLE = """\
 # A page
@@ -86,10 +88,10 @@ def test_every_page_refers_to_what_exists(page: Path) -> None:
     assert found == []
 
 
-def _own_commands() -> list[tuple[str, ...]]:
-    """Each `ledgerlift ...` of the page up to its first option: a command and its sub-command."""
+def _own_commands(page: Path) -> list[tuple[str, ...]]:
+    """Each `ledgerlift ...` of the page up to its first option: a command and its sub-commands."""
     found = set()
-    for block in blocks(README):
+    for block in blocks(page.read_text()):
         if block.language in SHELL:
             for first, *rest in commands(block):
                 if first in OWN_COMMANDS:
@@ -97,9 +99,10 @@ def _own_commands() -> list[tuple[str, ...]]:
     return sorted(found)
 
 
-def test_every_sub_command_exists() -> None:
-    """Each sub-command of ours that README shows can say how it is used."""
-    for words in _own_commands():
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_every_sub_command_exists(page: Path) -> None:
+    """Each sub-command of ours that the page shows can say how it is used."""
+    for words in _own_commands(page):
         asked = run(*words, "--help")
         assert asked.returncode == 0, f"{' '.join(words)}: {asked.stderr}"
 
@@ -111,12 +114,25 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(900)
-async def test_the_marked_blocks_run(checkout: Path, start_server: StartServer) -> None:
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+async def test_the_marked_blocks_run(page: Path, checkout: Path, start_server: StartServer) -> None:
     """Every block that is marked `run` ends well, in the order of the page, against one running server."""
-    marked = [block for block in blocks(README) if block.run]
+    marked = [block for block in blocks(await asyncio.to_thread(page.read_text)) if block.run]
+    assert marked
     if any(word == "grpcurl" for block in marked if block.language in SHELL for word, *_ in commands(block)):
         tool("grpcurl")
     server = await start_server()
     for block in marked:
         done = await asyncio.to_thread(perform, block, checkout, server.address)
-        assert done.returncode == 0, f"README.md line {block.line}:\n{block.text}\n{done.stdout}"
+        assert done.returncode == 0, f"{page.name} line {block.line}:\n{block.text}\n{done.stdout}"
+
+
+def test_every_command_and_every_exit_code_is_in_the_guide() -> None:
+    """What the program has, the page about it tells; codes in the same words as the module that defines them."""
+    page = (ROOT / "docs" / "client.md").read_text()
+    listed = run("ledgerlift", "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
+    commands_there = {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "}
+    assert len(commands_there) > 10
+    assert {name for name in commands_there if f"ledgerlift {name}" not in page} == set()
+    codes = {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes

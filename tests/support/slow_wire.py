@@ -1,7 +1,8 @@
-"""A TCP connection of limited speed: it stands between a client and a server, so that a person could watch."""
+"""A TCP connection of limited speed that counts: it stands between a client and a server, to be watched."""
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -14,13 +15,14 @@ _PIECE = 16 * 1024
 class SlowWire:
     """Forwards every connection to `target`, in one direction at `rate` bytes a second. A context manager.
 
-    `down`: what comes from the server is slow, else what goes to it.
+    `down`: what comes from the server is slow, else what goes to it. `sent` counts the bytes that went to it.
     """
 
-    def __init__(self, target: str, *, rate: int, down: bool = False) -> None:
+    def __init__(self, target: str, *, rate: float = math.inf, down: bool = False) -> None:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._rate = rate
+        self.sent = 0
         self._down = down
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -56,17 +58,19 @@ class SlowWire:
             server = socket.create_connection(self._target, timeout=10)
             server.settimeout(None)
             self._sockets += [client, server]
-            for source, sink, slow in ((client, server, not self._down), (server, client, self._down)):
-                pump = threading.Thread(target=self._pump, args=(source, sink, slow), daemon=True)
+            for source, sink, up in ((client, server, True), (server, client, False)):
+                pump = threading.Thread(target=self._pump, args=(source, sink, up), daemon=True)
                 self._threads.append(pump)
                 pump.start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, slow: bool) -> None:
-        began, carried = time.monotonic(), 0
+    def _pump(self, source: socket.socket, sink: socket.socket, up: bool) -> None:
+        began, carried, slow = time.monotonic(), 0, up is not self._down
         with suppress(OSError):
             while data := source.recv(_PIECE):
                 sink.sendall(data)
                 carried += len(data)
+                if up:
+                    self.sent += len(data)
                 late = began + carried / self._rate - time.monotonic()
                 if slow and late > 0 and self._over.wait(late):
                     break

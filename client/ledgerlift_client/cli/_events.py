@@ -35,7 +35,7 @@ def events(session: Session, document_id: str | None, follow: bool, cursor: str)
         return
     try:
         for event in session.client.watch_events(document_id, cursor=cursor):
-            with _interrupted_at_its_end():
+            with interrupted_at_its_end():
                 _tell(session, event)
                 cursor = event.cursor
     except KeyboardInterrupt as interrupted:
@@ -45,7 +45,7 @@ def events(session: Session, document_id: str | None, follow: bool, cursor: str)
 
 
 @contextmanager
-def _interrupted_at_its_end() -> Iterator[None]:
+def interrupted_at_its_end() -> Iterator[None]:
     """The first Ctrl-C within the block takes effect at its end: an entry is told with its cursor, or not at all.
 
     The second does at once: who reads stdout may have stopped to read.

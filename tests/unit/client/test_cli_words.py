@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,8 +14,9 @@ import pytest
 from ledgerlift_client import errors
 from ledgerlift_client._models import Count
 from ledgerlift_client.cli import exit_codes
+from ledgerlift_client.cli._events import interrupted_at_its_end
 from ledgerlift_client.cli._report import Report
-from ledgerlift_client.cli._words import as_plain, safe, sentence
+from ledgerlift_client.cli._words import aligned, as_plain, safe, sentence, span
 from ledgerlift_client.helpers import human_size
 
 from tests.support.programs import run
@@ -128,6 +131,20 @@ def test_missing_packages_are_a_sentence(package: str) -> None:
         (["upload"], "Missing argument"),
         (["upload", "-"], "--filename is needed"),
         (["upload", "a", "b", "--key", "k"], "--key can be given with one file only"),
+        (["upload", "a", "-", "--filename", "x"], "--filename can be given with one file only"),
+        (["upload", "a", "-"], "`-` has to be the only file"),
+        (["upload", "-", "--filename", "x", "--check-first"], "stdin does not allow"),
+        (["upload", "-r", "a", "--key", "k"], "cannot be given with --recursive"),
+        (["upload", "a", "--key", "k", "--key-prefix", "p"], "give --key or --key-prefix"),
+        (["upload", "a", "--no-keys"], "goes with --recursive"),
+        (["upload", "a", "--concurrency", "0"], "--concurrency"),
+        (["events", "--cursor", "c"], "--cursor goes with --follow"),
+        (["status", "x", "--error", "e"], "go with a new status"),
+        (["status", "x", "COMPLETED", "--error", "e"], "--error goes with FAILED only"),
+        (["status", "x", "nonsense"], "nonsense"),
+        (["uploads"], "Usage:"),
+        (["breakers", "reset"], "Missing argument"),
+        (["completion", "tcsh"], "tcsh"),
         (["upload", "a", "-m", "nonsense"], "NAME=VALUE"),
         (["upload", "a", "-m", "a=1", "-m", "a=2"], "given twice"),
         (["--target", "nowhere", "ls"], "host:port"),
@@ -155,3 +172,85 @@ def test_the_version_is_told() -> None:
     done = run("ledgerlift", "--version")
     assert done.returncode == 0
     assert "ledgerlift" in done.stdout
+
+
+def test_the_help_names_every_exit_code() -> None:
+    """As the module that defines them does."""
+    told = run("ledgerlift", "--help").stdout
+    numbers = re.findall(r"(\d+)\s", told.partition("Exit codes:")[2])
+    assert [int(number) for number in numbers] == sorted(CODES.values())
+
+
+def test_an_interruption_is_what_the_exit_code_says() -> None:
+    """Whatever failed before it: who stopped it knows that it is not complete."""
+    report = Report()
+    report.failure(errors.DocumentNotFound("x"))
+    report.failure(KeyboardInterrupt())
+    report.failure(errors.KeyTaken("x"))
+    assert report.exit_code == exit_codes.INTERRUPTED
+
+
+def test_wrong_usage_is_json_too_where_that_is_asked() -> None:
+    """Also where the option stands behind what is wrong."""
+    done = run("ledgerlift", "ls", "--limit", "0", "--json")
+    assert (done.returncode, done.stdout) == (exit_codes.USAGE, "")
+    error = json.loads(done.stderr)["error"]
+    assert error["exit_code"] == exit_codes.USAGE
+    assert "--limit" in error["message"]
+
+
+def test_nothing_is_imported_that_is_not_needed() -> None:
+    """Drawing takes longer to import than most commands take to run; a shell that completes is waiting."""
+    code = """if True:
+        import sys
+        from ledgerlift_client.cli import main
+        main(["completion", "zsh"])
+        print(*sorted({name.partition(".")[0] for name in sys.modules} & {"rich", "pygments", "markdown_it"}))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0015, "1.5 ms"),
+        (59.94, "59.9 s"),
+        (60, "1 min"),
+        (12300, "3 h 25 min"),
+        (187200, "2 d 4 h"),
+        (86400, "1 d"),
+    ],
+)
+def test_times_for_people(seconds: float, text: str) -> None:
+    """In the two largest units."""
+    assert span(timedelta(seconds=seconds)) == text
+
+
+def test_values_stand_below_each_other() -> None:
+    """Without those that are empty."""
+    assert aligned([("a", "1"), ("long", "2"), ("none", "")]) == "a     1\nlong  2"
+
+
+def interrupted(times: int) -> bool:
+    """Ctrl-C so many times in the middle of an entry: whether its end was reached. It has to be heard in any case."""
+    ended = False
+    try:
+        with interrupted_at_its_end():
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+            ended = True
+    except KeyboardInterrupt:
+        return ended
+    raise AssertionError("nobody heard it")
+
+
+def test_an_entry_is_told_with_its_cursor_or_not_at_all() -> None:
+    """Ctrl-C between an entry and its cursor would have it told twice: it takes effect when both are there."""
+    assert interrupted(1)
+
+
+def test_who_does_not_read_can_be_left_by_a_second_ctrl_c() -> None:
+    """The first waits for stdout, which nobody reads any more; the second does not."""
+    assert not interrupted(2)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
+import re
 from pathlib import Path
 
 import ledgerlift_client
@@ -33,39 +33,38 @@ def test_what_methods_return_is_exported() -> None:
         assert name in ledgerlift_client.__all__
 
 
-USE = """
-from ledgerlift_client import ClientOptions, Document, LedgerLiftClient, UploadResult, errors
-
-with LedgerLiftClient("localhost:1", options=ClientOptions(call_timeout=5)) as client:
-    result = client.upload(b"data", filename="a.txt", metadata={"a": "b"}, progress=lambda p: print(p.fraction))
-    reveal_type(result)
-    reveal_type(result.document.create_time)
-    for document in client.list(key_prefix="a/"):
-        reveal_type(document)
-    reveal_type(client.check_digests(["ab"]))
-    try:
-        client.get("x")
-    except errors.DuplicateDocument as error:
-        reveal_type(error.document_id)
-    client.upload(3)
-    client.get(document_id=5)
-"""
+def _complaints(name: str) -> tuple[Path, dict[int, set[str]]]:
+    """A file of `typing_cases/`, and the codes of what a strict mypy says about each of its lines."""
+    program = Path(__file__).parent / "typing_cases" / name
+    out, err, _ = mypy.run(
+        ["--strict", "--config-file", str(ROOT / "pyproject.toml"), "--no-error-summary", str(program)]
+    )
+    assert not err
+    found: dict[int, set[str]] = {}
+    for path, line, code in re.findall(r"^([^:\n]+):(\d+): error: .*\[([\w-]+)\]$", out, re.MULTILINE):
+        assert Path(path).name == name, out
+        found.setdefault(int(line), set()).add(code)
+    assert bool(found) == bool(out.strip()), out
+    return program, found
 
 
-def test_types_reach_a_caller_under_strict_mypy(tmp_path: Path) -> None:
-    """`py.typed` is honoured: right use is accepted, wrong use is not, and nothing is Any."""
-    program = tmp_path / "use.py"
-    program.write_text(textwrap.dedent(USE))
-    out, _, _ = mypy.run(["--strict", "--config-file", str(ROOT / "pyproject.toml"), str(program)])
-    revealed = [line.split("Revealed type is ")[1].strip('"') for line in out.splitlines() if "Revealed" in line]
-    assert revealed == [
-        "ledgerlift_client._models.UploadResult",
-        "datetime.datetime",
-        "ledgerlift_client._models.Document",
-        "dict[str, ledgerlift_client._models.ExistingDigest]",
-        "str | None",
-    ], out
-    refused = [line for line in out.splitlines() if "error:" in line]
-    assert len(refused) == 2, out
-    assert "incompatible type" in refused[0]
-    assert "incompatible type" in refused[1]
+def test_right_use_is_accepted_and_every_type_is_known() -> None:
+    """`py.typed` is honoured: a strict mypy has nothing to say, and no result is Any."""
+    program, found = _complaints("right_use.py")
+    assert found == {}
+    text = program.read_text()
+    methods = {name for name, _ in inspect.getmembers(LedgerLiftClient, inspect.isfunction) if name[0] != "_"}
+    assert {name for name in methods if f"client.{name}(" not in text} == {"close", "delete", "get_upload"}
+
+
+def test_wrong_use_is_refused_line_by_line() -> None:
+    """Each mistake is found where it is made, and nothing else is called one."""
+    program, found = _complaints("wrong_use.py")
+    expected = {
+        number: set(why.group(1).split())
+        for number, line in enumerate(program.read_text().splitlines(), 1)
+        if (why := re.search(r"# error: ([\w -]+?)(?:\s+#|$)", line))
+    }
+    assert len(expected) > 10
+    assert {line for line in found if line not in expected} == set()
+    assert {line for line, codes in expected.items() if not codes & found.get(line, set())} == set()
