@@ -147,11 +147,11 @@ class Settings(BaseSettings):
     upload_parts_in_flight: Count = 4
     """Parts of one upload on their way to the store at once."""
     upload_memory_budget: Size = ByteSize(512 * MIB)
-    """Part buffers of all uploads together."""
+    """Memory of all uploads together: part buffers, and what each stream that sends holds beside them."""
     upload_budget_wait: Seconds = 10.0
-    """Longest wait for a part buffer before a stream is told to try later."""
-    upload_window: Annotated[ByteSize, Field(ge=64 * KIB, le=64 * MIB)] = ByteSize(1 * MIB)
-    """What a client may send ahead of the server on one stream; held in memory, outside of the budget."""
+    """Longest wait for a share of it before a stream is told to try later."""
+    upload_window: Annotated[ByteSize, Field(ge=64 * KIB, le=64 * MIB)] = ByteSize(256 * KIB)
+    """What a client may send ahead of the server on one stream; held in memory, a part of the budget."""
     upload_stall_timeout: Seconds = 30.0
     """Time without a message after which a stream is ended with what is durable."""
     upload_session_lifetime: Seconds = 24 * 3600.0

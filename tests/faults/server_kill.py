@@ -17,7 +17,7 @@ from tests.support.stores import MIB, Stores
 PARTS_IN_FLIGHT = 4
 """Parts that may lie behind the durable prefix, as a server has it by default. One more is being filled."""
 ON_THE_WIRE = 2 * MIB
-"""What the server's window takes ahead of being read (1 MiB), and the message that the client is sending (1 MiB)."""
+"""At most: what the server's window takes ahead of being read, and the message that the client is sending (1 MiB)."""
 PATIENCE = 600.0
 """Seconds that the whole upload gets."""
 

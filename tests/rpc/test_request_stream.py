@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -73,14 +74,14 @@ async def server_that_runs(handler: Handler) -> AsyncIterator[Calls]:
 
 
 async def read_all(stream: RequestStream) -> list[UploadMessage]:
-    """Every message up to the end."""
+    """Every message up to the end, each with a copy of its data, which is borrowed until the next is asked for."""
     messages: list[UploadMessage] = []
     while True:
         await asyncio.wait({stream.pending()})
         message = stream.take()
         if message is None:
             return messages
-        messages.append(message)
+        messages.append(replace(message, data=memoryview(bytes(message.data))))
 
 
 async def sent(*messages: bytes, then: asyncio.Event | None = None) -> AsyncIterator[bytes]:
@@ -94,6 +95,26 @@ async def sent(*messages: bytes, then: asyncio.Event | None = None) -> AsyncIter
 def numbered(count: int, data: bytes = b"x") -> Iterator[bytes]:
     """`count` messages, each with its place as its offset."""
     return (pb.UploadRequest(write_offset=i, data=data).SerializeToString() for i in range(count))
+
+
+async def test_data_is_freed_when_the_next_message_is_asked_for() -> None:
+    """grpc remembers what its iterator yielded: a stream that waits for a slow client would hold a whole message."""
+    seen: list[UploadMessage] = []
+
+    async def handler(stream: RequestStream, _: Any) -> bytes:
+        await asyncio.wait({stream.pending()})
+        first = stream.take()
+        assert first is not None
+        assert bytes(first.data) == b"x"
+        seen.append(first)
+        stream.pending()
+        with pytest.raises(ValueError, match="released"):
+            bytes(first.data)
+        return b""
+
+    async with server_that_runs(handler) as calls:
+        await calls.upload(sent(*numbered(1), then=None))
+    assert seen, "the handler has run to its end"
 
 
 async def test_messages_arrive_as_the_domain_sees_them() -> None:

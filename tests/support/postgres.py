@@ -199,7 +199,8 @@ class PostgresServer:
         assert self._process is not None
         give_up_at = time.monotonic() + START_TIMEOUT
         while True:
-            assert self._process.poll() is None, f"PostgreSQL ended:\n{self.log()}"
+            ended = self._process.poll()
+            assert ended is None, f"PostgreSQL ended with {ended}:\n{self.log()}"
             try:
                 self.execute("SELECT 1")
             except psycopg2.OperationalError:

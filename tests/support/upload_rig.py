@@ -228,15 +228,26 @@ def failing(error: Exception, holds: Callable[..., bool] = lambda *_: True, time
 
 
 class CountedBudget(BufferBudget):
-    """Remembers the most that was out at once."""
+    """Remembers the most that was out at once, and how many streams are in."""
 
     most_used = 0
+    streams = 0
 
     async def take(self, capacity: int) -> PartBuffer:
         """See `BufferBudget`."""
         buffer = await super().take(capacity)
         self.most_used = max(self.most_used, self.used)
         return buffer
+
+    async def enter(self) -> None:
+        """See `BufferBudget`."""
+        await super().enter()
+        self.streams += 1
+
+    def leave(self) -> None:
+        """See `BufferBudget`."""
+        self.streams -= 1
+        super().leave()
 
 
 @dataclass
@@ -308,6 +319,9 @@ class UploadRig:
         if kind is None:
             assert not stuck, stuck
             assert [replica.budget.used for replica in self._replicas] == [0] * len(self._replicas), "memory was lost"
+            assert [replica.budget.streams for replica in self._replicas] == [0] * len(self._replicas), (
+                "a stream is in"
+            )
 
     def replica(
         self,

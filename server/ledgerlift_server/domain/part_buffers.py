@@ -1,15 +1,20 @@
-"""Part buffers out of one memory budget (DESIGN section 4 rule 11).
+"""The memory of all uploads out of one budget (DESIGN section 4 rule 11).
 
-A stream takes one buffer at a time, before it reads into it, and never waits for a second one while
-it could give one back: what it has lent to the store comes back without it. So every holder can make
-progress alone and nobody can block the budget for ever.
+    transit of every stream that is sending + part buffers + buffers kept for reuse <= budget
 
-    memory of part buffers <= budget + what is kept for reuse (<= `keep` bytes, free to be taken again)
+Transit is what a stream holds beside its part buffers: the message at hand, the one that arrives, and what its
+client may send ahead. It is taken once, when the stream begins to send, and given back with its end. A stream that
+sends nothing holds nothing.
+
+A stream takes one buffer at a time, before it reads on into it, and never waits for a second one while it could
+give one back: what it has lent to the store comes back without it. So many streams get in that the largest buffer
+still fits beside them: every holder can make progress alone, and nobody can block the budget for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 
 from ledgerlift_server.errors import Overloaded
@@ -44,18 +49,22 @@ class PartBuffer:
 class BufferBudget:
     """Hands out part buffers, first come first served, as long as they fit into `total` bytes."""
 
-    def __init__(self, total: int, *, wait: float, keep: int = 0) -> None:
-        """`wait` is the longest time in seconds that a taker waits; `keep` the bytes kept for reuse."""
+    def __init__(self, total: int, *, wait: float, keep: int = 0, transit: int = 0, largest: int = 0) -> None:
+        """Sizes in bytes: `keep` may be kept for reuse, a stream that sends holds `transit`, no buffer is larger
+        than `largest`. `wait` is the longest time in seconds that a stream waits for one of them.
+        """
         self._total = total
         self._wait = wait
         self._keep = keep
+        self._transit = min(transit, max(0, total - largest))  # a budget of one buffer has no room for more
+        self._places = asyncio.Semaphore((total - largest) // self._transit if self._transit else sys.maxsize)
         self._used = 0
         self._kept: list[bytearray] = []
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
     def used(self) -> int:
-        """Bytes of all buffers that are out."""
+        """Bytes of all buffers that are out, and of all streams that are in."""
         return self._used
 
     @property
@@ -71,25 +80,54 @@ class BufferBudget:
         """
         if capacity > self._total:
             raise _overloaded(f"a part of {capacity} bytes is more than the whole memory budget")
-        if self._queue or self._used + capacity > self._total:
-            await self._turn(capacity)
-        else:
-            self._used += capacity
+        await self._reserve(capacity)
         try:
             return PartBuffer(self._memory(capacity), capacity)
         except MemoryError as exc:
-            self._used -= capacity
-            self._serve()
+            self._release(capacity)
             raise _overloaded(f"no memory for a part of {capacity} bytes") from exc
 
     def give_back(self, buffer: PartBuffer) -> None:
         """Return the buffer; nobody may look at its view any more."""
-        self._used -= buffer.capacity
-        memory = buffer._memory
-        buffer._memory = bytearray()
+        memory, buffer._memory = buffer._memory, bytearray()
         if sum(map(len, self._kept)) + len(memory) <= self._keep:
             self._kept.append(memory)
+        self._release(buffer.capacity)
+
+    async def enter(self) -> None:
+        """A stream begins to send; `leave` belongs to it. Raises Overloaded after the wait."""
+        try:
+            async with asyncio.timeout(self._wait):
+                await self._places.acquire()
+        except TimeoutError as exc:
+            raise _overloaded(f"no memory for one more upload within {self._wait:g} s") from exc
+        try:
+            await self._reserve(self._transit)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def leave(self) -> None:
+        """The stream is at its end."""
+        self._places.release()
+        self._release(self._transit)
+
+    async def _reserve(self, size: int) -> None:
+        if self._queue or self._used + size > self._total:
+            await self._turn(size)
+        else:
+            self._used += size
+        self._forget_kept()
+
+    def _release(self, size: int) -> None:
+        self._used -= size
         self._serve()
+        self._forget_kept()
+
+    def _forget_kept(self) -> None:
+        """What is kept is part of the budget: it makes room for what is in use."""
+        while self._kept and self._used + sum(map(len, self._kept)) > self._total:
+            self._kept.pop(0)
 
     async def _turn(self, capacity: int) -> None:
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()

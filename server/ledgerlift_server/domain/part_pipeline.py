@@ -105,6 +105,7 @@ class PartPipeline:
         self._accepted_size = session.persisted_size
         self._part_count = session.part_count
         self._filling: PartBuffer | None = None
+        self._entered = False
         self._slots = asyncio.Semaphore(tools.parts_in_flight)
         self._hash_turn: asyncio.Future[None] | None = None
         self._multipart = SessionMultipart(session, tools.store, tools.ledger)
@@ -135,6 +136,7 @@ class PartPipeline:
         while data:
             self._raise_failure()
             if self._filling is None:
+                await self._enter(len(data), still_to_come)
                 size = self._session.part_size
                 self._filling = await self._tools.budget.take(
                     size if still_to_come is None else min(size, max(still_to_come, len(data)))
@@ -177,6 +179,15 @@ class PartPipeline:
     def abandon(self) -> None:
         """Take no more bytes. What is on its way becomes durable if it can."""
         self._drop_filling()
+        if self._entered:
+            self._entered = False
+            self._tools.budget.leave()
+
+    async def _enter(self, size: int, still_to_come: int | None) -> None:
+        """Nothing is to arrive behind a document that is here whole in its only message."""
+        if not self._entered and (still_to_come is None or still_to_come > size):
+            await self._tools.budget.enter()
+            self._entered = True
 
     async def _seal_small(self, check: Callable[[str | None], None]) -> Sealed:
         buffer, self._filling = self._filling, None

@@ -30,12 +30,14 @@ class RequestStream:
         """`requests` is the handler's request iterator, whose deserializer is `read_upload_request`."""
         self._requests = requests
         self._read: asyncio.Task[UploadMessage | None] | None = None
+        self._taken: UploadMessage | None = None
         self._closed = False
 
     def pending(self) -> asyncio.Future[UploadMessage | None]:
         """The outstanding read; begun when there is none. Its result is None at the end of the stream."""
         assert not self._closed, "a closed stream is not read"
         if self._read is None:
+            self._let_go()
             self._read = asyncio.create_task(self._next())
             self._read.add_done_callback(_look_at_failure)
         return self._read
@@ -48,13 +50,21 @@ class RequestStream:
         assert self._read is not None, "take() follows pending()"
         message = self._read.result()
         if message is not None:
-            self._read = None
+            self._read, self._taken = None, message
         return message
 
     def close(self) -> None:
         """Read no more. An outstanding read ends by itself, and nobody hears of it."""
         self._closed = True
         self._read = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Free the data of the last message. By itself it would stay until the next one is there, for grpc's iterator
+        remembers what it has yielded: 1 MiB for every stream whose client sends messages of that size."""
+        taken, self._taken = self._taken, None
+        if taken is not None and taken.data:  # messages without data share an empty view
+            taken.data.release()
 
     async def _next(self) -> UploadMessage | None:
         try:

@@ -227,3 +227,71 @@ async def _run(script: list[tuple[str, float]]) -> None:
     for number in out():
         budget.give_back(takers[number].result())
     assert (budget.used, budget.waiting) == (0, 0)
+
+
+async def test_what_streams_hold_beside_their_buffers_is_of_the_same_budget() -> None:
+    """A stream takes its transit when it begins to send, and gives it back with its end."""
+    budget = BufferBudget(100, wait=5, transit=20, largest=30)
+    await budget.enter()
+    await budget.enter()
+    buffer = await budget.take(60)
+    assert budget.used == 100
+    third = asyncio.create_task(budget.enter())
+    await turns()
+    assert not third.done()
+    budget.give_back(buffer)
+    await third
+    budget.leave()
+    budget.leave()
+    budget.leave()
+    assert (budget.used, budget.waiting) == (0, 0)
+
+
+async def test_the_largest_buffer_always_fits_beside_the_streams_that_are_in() -> None:
+    """Or every stream would wait for a buffer, and none ever got one. One more waits, and is told to come again."""
+    clock, budget = LoopClock(), BufferBudget(100, wait=5, transit=20, largest=50)
+    await budget.enter()
+    await budget.enter()
+    late = asyncio.create_task(budget.enter())
+    await clock.advance(5.1)
+    with pytest.raises(Overloaded):
+        await late
+    budget.give_back(await budget.take(50))
+    budget.leave()
+    await budget.enter()
+    assert budget.used == 40
+
+
+async def test_a_stream_that_gives_up_waiting_to_get_in_takes_nothing() -> None:
+    """Neither its place nor its bytes."""
+    budget = BufferBudget(100, wait=5, transit=20, largest=30)
+    buffer = await budget.take(90)
+    left = asyncio.create_task(budget.enter())
+    await turns()
+    left.cancel()
+    await asyncio.wait({left})
+    budget.give_back(buffer)
+    for _ in range(3):
+        await asyncio.wait_for(budget.enter(), 1)
+    assert budget.used == 60
+
+
+async def test_a_budget_of_one_buffer_counts_nothing_else() -> None:
+    """It was made as small as it can be; then streams share the one buffer."""
+    budget = BufferBudget(30, wait=5, transit=20, largest=30)
+    for _ in range(50):
+        await budget.enter()
+    assert (await budget.take(30)).capacity == 30
+
+
+async def test_what_is_kept_makes_room_for_what_is_in_use() -> None:
+    """Kept buffers are part of the budget, not beside it."""
+    budget = BufferBudget(100, wait=5, keep=80)
+    first, second = await budget.take(40), await budget.take(40)
+    memory = first._memory
+    budget.give_back(first)
+    budget.give_back(second)
+    other = await budget.take(30)  # 30 and twice 40 are more than 100: the older one goes
+    again = await budget.take(40)
+    assert again._memory is not memory
+    assert (other.capacity, budget.used) == (30, 70)
