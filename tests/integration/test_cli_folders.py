@@ -186,3 +186,17 @@ def test_json_failures_of_several_say_how_to_go_on(cli: Cli) -> None:
     assert {path: one["exit_code"] for path, one in told.items()} == {"a.txt": 7, "b.txt": 7, "no.txt": 9}
     assert "upload a.txt b.txt no.txt --request-id" in told["a.txt"]["hint"]
     assert "hint" not in told["no.txt"]
+
+
+def test_a_server_that_is_away_is_told_once(cli: Cli, name: str) -> None:
+    """Fifty files that nobody takes are fifty failures; people read of those calls that were really made."""
+    for number in range(50):
+        cli.file(f"{name}/{number}.txt")
+    cli.environment |= {"LEDGERLIFT_BREAKER_GRACE": "0.01", "LEDGERLIFT_BACKOFF_BASE": "0.01"}
+    done = cli("--target", "127.0.0.1:1", "upload", "-r", name)
+    lines = [line for line in done.stderr.decode().splitlines() if "trying again" not in line]
+    assert done.returncode == 7
+    assert sum("CLIENT_CIRCUIT_OPEN" in line for line in lines) == 1
+    assert sum("Is the server running?" in line for line in lines) == 1
+    assert lines[-2] == "ledgerlift: 50 files: 50 failed"
+    assert len(lines) < 20

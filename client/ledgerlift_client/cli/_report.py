@@ -16,8 +16,12 @@ from typing import Any
 import click
 
 from ledgerlift_client import errors
+from ledgerlift_client._breaker import CLIENT_CIRCUIT_OPEN
 from ledgerlift_client.cli import exit_codes
 from ledgerlift_client.cli._words import as_plain, paint, safe, sentence
+
+_NOBODY_ANSWERED = ("", CLIENT_CIRCUIT_OPEN)
+"""Reasons of failures that no LedgerLift has anything to do with."""
 
 
 class Report:
@@ -27,6 +31,7 @@ class Report:
         self.as_json = False
         self.quiet = False
         self.exit_code = exit_codes.OK
+        self._wondered = False
         self._lock = threading.Lock()
         self._above: Callable[[str], None] | None = None
 
@@ -55,7 +60,8 @@ class Report:
         self._say(f"{paint('ledgerlift:', 'red', err=True)} {said}", err=True)
         if hint:
             self._say(hint, err=True)
-        if isinstance(error, errors.Unavailable) and not error.reason:  # no answer, or not from LedgerLift
+        if isinstance(error, errors.Unavailable) and error.reason in _NOBODY_ANSWERED and not self._wondered:
+            self._wondered = True
             self.note("Is the server running? --target or LEDGERLIFT_TARGET says where it is.")
 
     @contextmanager

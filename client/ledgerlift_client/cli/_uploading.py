@@ -17,6 +17,7 @@ from ledgerlift_client import (
     UploadResult,
     errors,
 )
+from ledgerlift_client._breaker import CLIENT_CIRCUIT_OPEN
 from ledgerlift_client.cli import _bars
 from ledgerlift_client.cli._session import Session
 from ledgerlift_client.cli._words import safe
@@ -43,7 +44,7 @@ class Uploading:
         self._concurrency = concurrency
         self._dedupe: Literal["send", "check"] = "check" if check_first else "send"
         self._stored = self._there = self._failed = 0
-        self._resumable = False
+        self._resumable = self._refused = False
 
     def one(self, item: UploadItem, path: str) -> None:
         """A single file, on this thread, which may be waiting for stdin when it is interrupted."""
@@ -64,7 +65,7 @@ class Uploading:
         except CAN_FAIL as error:
             self._report.failure(error, about=safe(path), hint=self._hint if can_go_on(error) else "")
             return
-        self._tell(item, path, result, result.document.document_id)
+        self._tell(item, path, result, result.document.document_id, single=True)
 
     def several(self, items: Sequence[UploadItem], paths: Sequence[str]) -> None:
         """Several at once, each told as soon as it is done."""
@@ -117,17 +118,22 @@ class Uploading:
             return
         self._failed += 1
         self._resumable |= can_go_on(error)
+        if getattr(error, "reason", "") == CLIENT_CIRCUIT_OPEN and not self._report.as_json:
+            if self._refused:  # nobody answers any of them: once is enough
+                return
+            self._refused = True
         hint = self._hint if can_go_on(error) and self._report.as_json else ""
         self._report.failure(error, about=safe(path), hint=hint)
 
-    def _tell(self, item: UploadItem, path: str, result: UploadResult, text: str) -> None:
+    def _tell(self, item: UploadItem, path: str, result: UploadResult, text: str, *, single: bool = False) -> None:
         lost: list[str] = []
         if result.duplicate:
             self._there += 1
             asked = {name: getattr(item, name) for name in ("key", "metadata", "content_type", "filename")}
             lost = [name for name, value in asked.items() if value and value != getattr(result.document, name)]
             but = f"; not taken: {', '.join('--' + name.replace('_', '-') for name in lost)}" if lost else ""
-            self._report.note(f"ledgerlift: {safe(path)}: these bytes were there already{but}")
+            if single or lost:  # of several they are counted, in the end
+                self._report.note(f"ledgerlift: {safe(path)}: these bytes were there already{but}")
         else:
             self._stored += 1
         self._report.result(result, text, source=path, not_taken=lost)
