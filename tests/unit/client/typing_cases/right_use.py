@@ -106,6 +106,7 @@ def transfers(client: LedgerLiftClient, token: CancelToken) -> None:
     assert_type(client.resume("id", "a.pdf"), UploadResult)
     assert_type(client.download("id", "a.pdf", offset=1, length=2), Document)
     client.download("id", io.BytesIO())
+    assert_type(next(client.download_chunks("id", length=5)), bytes)
 
 
 def looking(client: LedgerLiftClient) -> None:
