@@ -1,5 +1,7 @@
 """The LedgerLift client: documents in, whole and verified, or a precise word on what to do next."""
 
+from typing import TYPE_CHECKING
+
 from ledgerlift_client import errors
 from ledgerlift_client._breaker import CircuitBreakerStatus, CircuitState
 from ledgerlift_client._cancel import CancelToken
@@ -46,7 +48,11 @@ from ledgerlift_client._transfer_events import (
 from ledgerlift_client._upload_plan import UploadItem, UploadOutcome
 from ledgerlift_client.errors import LedgerLiftError
 
+if TYPE_CHECKING:
+    from ledgerlift_client._aio._client import AsyncLedgerLiftClient
+
 __all__ = [
+    "AsyncLedgerLiftClient",
     "LedgerLiftClient",
     "ClientOptions",
     "CancelToken",
@@ -93,3 +99,12 @@ __all__ = [
     "LedgerLiftError",
     "errors",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The asyncio client is loaded by those who use it."""
+    if name == "AsyncLedgerLiftClient":
+        from ledgerlift_client._aio._client import AsyncLedgerLiftClient
+
+        return AsyncLedgerLiftClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -78,6 +78,19 @@ def make_channel(
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
+def make_aio_channel(
+    target: str,
+    options: ClientOptions,
+    credentials: grpc.ChannelCredentials | None,
+    interceptors: Sequence[grpc.aio.ClientInterceptor],
+) -> grpc.aio.Channel:
+    """The same for the asyncio client; to be called in the loop that is to use it."""
+    where, how = normal_target(target), channel_options(options)
+    if credentials is None:
+        return grpc.aio.insecure_channel(where, how, interceptors=interceptors)
+    return grpc.aio.secure_channel(where, credentials, how, interceptors=interceptors)
+
+
 def _version() -> str:
     try:
         return version("ledgerlift")
