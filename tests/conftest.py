@@ -2,6 +2,7 @@
 
 # One that imports another stands behind it: pytest has to rewrite its asserts first.
 pytest_plugins = [
+    "tests.support.both_clients",
     "tests.support.captured_log",
     "tests.support.databases",
     "tests.support.postgres",

@@ -20,6 +20,8 @@ from ledgerlift_client._sources import StreamSource
 
 from tests.support.upload_peer import Fault, UploadPeer
 
+pytestmark = pytest.mark.usefixtures("both_clients")
+
 OPTIONS = ClientOptions(
     message_size=50,
     segment_size=256,
@@ -227,6 +229,7 @@ def test_a_progress_callback_that_fails_is_the_callers_own_exception(client: Led
         client.upload(DATA, filename="a.bin", progress=stop)
 
 
+@pytest.mark.blocking_client
 def test_an_interrupted_call_is_cancelled(peer: UploadPeer, client: LedgerLiftClient) -> None:
     """The server hears of it at once, and does not wait for a client that has left."""
 
@@ -240,6 +243,7 @@ def test_an_interrupted_call_is_cancelled(peer: UploadPeer, client: LedgerLiftCl
     assert peer.abandoned.wait(10)
 
 
+@pytest.mark.blocking_client
 def test_a_stream_is_kept_only_until_it_is_durable(peer: UploadPeer, client: LedgerLiftClient) -> None:
     """The memory of an upload from a pipe does not grow with its length."""
     source = StreamSource(cast(BinaryIO, Pipe(DATA * 20)), replay=128, owned=False)
@@ -252,6 +256,7 @@ def test_a_stream_is_kept_only_until_it_is_durable(peer: UploadPeer, client: Led
     assert max(kept) == 128
 
 
+@pytest.mark.blocking_client
 def test_no_thread_outlives_its_call(client: LedgerLiftClient) -> None:
     """grpc's reading thread ends with a call that was broken off on this side."""
 
@@ -379,6 +384,7 @@ def test_a_closed_client_says_so(peer: UploadPeer) -> None:
         client.get("d")
 
 
+@pytest.mark.blocking_client
 def test_interceptors_see_every_call(peer: UploadPeer) -> None:
     """Tokens and traces are added by grpc's own means."""
     seen = []

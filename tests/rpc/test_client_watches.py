@@ -15,6 +15,8 @@ from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, UploadS
 from tests.support.cut_wire import CutWire
 from tests.support.server_thread import server_in_thread
 
+pytestmark = pytest.mark.usefixtures("both_clients")
+
 PART = 64 * 1024
 OPTIONS = ClientOptions(message_size=16 * 1024, segment_size=2 * PART, backoff_base=0.01, backoff_cap=0.05)
 RECONNECTS = 20

@@ -31,6 +31,8 @@ from ledgerlift_client import (
 from tests.support.cut_wire import CutWire
 from tests.support.server_thread import server_in_thread
 
+pytestmark = pytest.mark.usefixtures("both_clients")
+
 KIB = 1024
 PART = 64 * KIB
 SEGMENT = 4 * PART
@@ -100,8 +102,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def test_a_document_from_its_birth_to_its_end(client: LedgerLiftClient) -> None:
     """Get, list, status, events, delete: the record and its audit trail."""
-    began = datetime.now(UTC) - timedelta(minutes=5)
-    stored = client.upload(fresh(), filename="a.txt", key="life/1")
+    began, prefix = datetime.now(UTC) - timedelta(minutes=5), f"life/{os.urandom(4).hex()}"
+    stored = client.upload(fresh(), filename="a.txt", key=f"{prefix}/1")
     document_id = stored.document.document_id
     assert client.get(document_id) == stored.document
     assert client.update_status(document_id, ProcessingStatus.PROCESSING).status is ProcessingStatus.PROCESSING
@@ -109,12 +111,12 @@ def test_a_document_from_its_birth_to_its_end(client: LedgerLiftClient) -> None:
     assert (failed.status, failed.error_message) == (ProcessingStatus.FAILED, "no ink")
     with pytest.raises(errors.InvalidStatusTransition):
         client.update_status(document_id, ProcessingStatus.COMPLETED)
-    first = client.record_event(document_id, "printed", detail={"pages": "3"}, request_id="once")
-    assert client.record_event(document_id, "printed", detail={"pages": "3"}, request_id="once") == first
-    filters = {"key_prefix": "life/", "status": ProcessingStatus.FAILED, "content_type": "text/plain"}
+    first = client.record_event(document_id, "printed", detail={"pages": "3"}, request_id=prefix)
+    assert client.record_event(document_id, "printed", detail={"pages": "3"}, request_id=prefix) == first
+    filters = {"key_prefix": prefix, "status": ProcessingStatus.FAILED, "content_type": "text/plain"}
     found = list(client.list(created_after=began, created_before=began + timedelta(days=1), **filters))  # type: ignore[arg-type]  # a dict of several types
     assert [d.document_id for d in found] == [document_id]
-    assert list(client.list(key_prefix="life/", created_before=began)) == []
+    assert list(client.list(key_prefix=prefix, created_before=began)) == []
     client.delete(document_id)
     client.delete(document_id)
     with pytest.raises(errors.DocumentNotFound) as raised:
@@ -134,9 +136,10 @@ def test_a_document_from_its_birth_to_its_end(client: LedgerLiftClient) -> None:
 
 def test_lists_are_fetched_page_by_page(client: LedgerLiftClient) -> None:
     """Every document once, newest first, however small the pages are."""
-    ids = [client.upload(fresh(), filename="a.txt", key=f"pages/{n}").document.document_id for n in range(5)]
+    prefix = f"pages/{os.urandom(4).hex()}"
+    ids = [client.upload(fresh(), filename="a.txt", key=f"{prefix}/{n}").document.document_id for n in range(5)]
     for page_size in (1, 2, 5, 100):
-        found = [d.document_id for d in client.list(key_prefix="pages/", page_size=page_size)]
+        found = [d.document_id for d in client.list(key_prefix=prefix, page_size=page_size)]
         assert found == ids[::-1]
 
 
@@ -218,7 +221,7 @@ def test_known_bytes_are_found_out_before_they_are_sent(client: LedgerLiftClient
 
 def test_a_state_file_finds_the_upload_again(address: str, client: LedgerLiftClient, tmp_path: Path) -> None:
     """The next run goes on from the durable size, with one document in the end and no file left."""
-    path, state = tmp_path / "a.bin", tmp_path / "upload.json"
+    path, state, prefix = tmp_path / "a.bin", tmp_path / "upload.json", f"state/{os.urandom(4).hex()}"
     path.write_bytes(os.urandom(10 * PART))
 
     def stop(progress: Progress) -> None:
@@ -226,22 +229,23 @@ def test_a_state_file_finds_the_upload_again(address: str, client: LedgerLiftCli
             raise KeyboardInterrupt
 
     with LedgerLiftClient(address, options=OPTIONS) as earlier, pytest.raises(KeyboardInterrupt):
-        earlier.upload(path, key="state/1", state_file=state, progress=stop)
+        earlier.upload(path, key=f"{prefix}/1", state_file=state, progress=stop)
     positions: list[Progress] = []
     with pytest.MonkeyPatch.context() as small:
         small.setattr("ledgerlift_client._upload_plan.ASK_FIRST_ABOVE", PART)
-        result = client.upload(path, key="state/1", state_file=state, progress=positions.append)
+        result = client.upload(path, key=f"{prefix}/1", state_file=state, progress=positions.append)
     assert positions[0].position >= SEGMENT
     assert fetched(client, result.document.document_id) == path.read_bytes()
-    assert len(list(client.list(key_prefix="state/"))) == 1
+    assert len(list(client.list(key_prefix=prefix))) == 1
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
 def test_a_key_names_one_document(client: LedgerLiftClient) -> None:
     """Other bytes under a key that is taken are refused."""
-    client.upload(fresh(), filename="a.txt", key="taken")
+    key = f"taken/{os.urandom(4).hex()}"
+    client.upload(fresh(), filename="a.txt", key=key)
     with pytest.raises(errors.KeyTaken):
-        client.upload(fresh(), filename="a.txt", key="taken")
+        client.upload(fresh(), filename="a.txt", key=key)
 
 
 def test_wrong_fields_are_all_named(client: LedgerLiftClient) -> None:
