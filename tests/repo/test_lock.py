@@ -9,6 +9,8 @@ from packaging.utils import canonicalize_name
 
 from tests.repo.requirements import declared, lock_text, pins
 
+LOCKS = ["server", "build", "dev"]
+
 
 @pytest.mark.parametrize("lock", ["server", "dev"])
 def test_it_satisfies_pyproject(lock: str) -> None:
@@ -20,14 +22,14 @@ def test_it_satisfies_pyproject(lock: str) -> None:
         assert requirement.specifier.contains(version), f"{requirement} does not allow {version}: run scripts/lock"
 
 
-@pytest.mark.parametrize("lock", ["server", "dev"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_pin_has_hashes(lock: str) -> None:
     """pip can refuse a file that is not the one that was tested."""
     for block in re.split(r"\n(?=[\w.-]+==)", lock_text(lock))[1:]:
         assert "--hash=sha256:" in block, block
 
 
-@pytest.mark.parametrize("lock", ["server", "dev"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_it_names_no_index(lock: str) -> None:
     """Where packages come from is the machine's matter: no line names a host or a folder."""
     lines = lock_text(lock).splitlines()
@@ -35,5 +37,7 @@ def test_it_names_no_index(lock: str) -> None:
 
 
 def test_what_is_shipped_is_what_was_tested() -> None:
-    """The server's versions are the same in both files."""
+    """The server's versions, and those that build its wheel, are those of the tests."""
     assert pins("server").items() <= pins("dev").items()
+    assert "hatchling" in pins("build")
+    assert pins("build").items() <= pins("dev").items()
