@@ -27,7 +27,13 @@ def run(folder: Path, only: Sequence[str]) -> list[str]:
                 say(f"SKIPPED {fault.title}: {site.no_disks}")
                 continue
             progress(fault.title)
-            row = asyncio.run(measure(site, fault))
+            try:
+                row = asyncio.run(measure(site, fault))
+            except (
+                Exception
+            ) as failed:  # the campaign's own, as a backend that did not come back: told with what there is
+                problems.append(f"{fault.title}: the table ends here, {failed!r}")
+                break
             rows.append(row)
             problems += [f"{fault.title}: {problem}" for problem in row.problems]
     if rows:
