@@ -77,6 +77,7 @@ class ClientCore:
             deadline=time.monotonic() + limit,
             max_attempts=self.options.max_attempts,
             budget=self.budget,
+            answered_before=self._answered,
         )
 
     def transfer_state(self, timeout: float | None) -> RetryState:
@@ -94,6 +95,7 @@ class ClientCore:
             max_attempts=None if self._answered else self.options.max_attempts,
             patience=self.options.patience,
             budget=self.budget,
+            answered_before=self._answered,
         )
 
     def try_admit(self, state: RetryState) -> Permit | float:

@@ -74,7 +74,7 @@ BY_CODE: Mapping[grpc.StatusCode, type[errors.LedgerLiftError]] = {
 _PREAMBLE = re.compile(
     r"\A(connections to all backends failing|failed to connect to all addresses); last error: (UNKNOWN: )?"
 )
-"""What grpc says before the address and the cause where it cannot connect."""
+"""What grpc says before the address and the cause where there is nobody to send the call to. Nothing else tells."""
 
 _MADE_ON_THE_WAY = {
     grpc.StatusCode.CANCELLED,
@@ -139,9 +139,12 @@ def decode(
     kind = BY_REASON.get(reason) or BY_CODE.get(code, errors.ServerError)
     if kind is errors.ResourceExhausted and retry_after is not None:
         kind = errors.Overloaded
+    text, unsent = _PREAMBLE.subn("", text, count=1)
+    if unsent and kind is errors.Unavailable:
+        kind = errors.NotConnected
     passes = code in _MAY_PASS or (code in _MADE_ON_THE_WAY and not reason) or issubclass(kind, errors.TryLater)
     return kind(
-        _PREAMBLE.sub("", text, count=1) or f"the call ended with {code.name}",
+        text or f"the call ended with {code.name}",
         code=code,
         reason=reason,
         request_id=details.request.request_id or request_id,

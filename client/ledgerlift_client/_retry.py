@@ -15,7 +15,11 @@ from dataclasses import dataclass
 
 from ledgerlift_client._breaker import CLIENT_CIRCUIT_OPEN, POLL
 from ledgerlift_client._budget import RetryBudget
-from ledgerlift_client.errors import CircuitOpen, LedgerLiftError
+from ledgerlift_client.errors import CircuitOpen, LedgerLiftError, NotConnected
+
+UNSENT_IN_A_ROW = 3
+"""The wait behind calls that never left grows up to this many of them, to 1 s with the usual base: a second after a
+failed health check grpc looks again."""
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -53,10 +57,16 @@ class RetryState:
         max_attempts: int | None = None,
         patience: float | None = None,
         budget: RetryBudget | None = None,
+        answered_before: bool = False,
         clock: Clock = time.monotonic,
         uniform: Uniform = random.uniform,
     ) -> None:
-        """`deadline` is a point on `clock`; `patience` the seconds allowed without `progressed`."""
+        """`deadline` is a point on `clock`; `patience` the seconds allowed without `progressed`.
+
+        `answered_before`: the target is known to be right. A call that never left is then no attempt: while grpc
+        waits by itself before it connects, or asks for the health, again, it fails calls at once, and would use up
+        all of them. The deadline bounds these, and the breaker, which counts them.
+        """
         self.attempts = 1
         self._budget = budget
         self._begun = False
@@ -67,7 +77,9 @@ class RetryState:
         self._patience = patience
         self._clock = clock
         self._uniform = uniform
+        self._answered_before = answered_before
         self._in_a_row = 0
+        self._unsent = 0
         self._moved_at = clock()
 
     def now(self) -> float:
@@ -82,15 +94,21 @@ class RetryState:
         """Seconds to wait before the next attempt. Raises `error` when there shall be none."""
         if error.reason == CLIENT_CIRCUIT_OPEN:
             raise error  # `refused` has waited for as long as that is worth it
-        self._in_a_row += 1
         self._last = error
         error.attempts = self.attempts
-        if self._max_attempts is not None and self._in_a_row >= self._max_attempts:
-            raise error
-        delay = (error.retry_after or 0.0) + self._backoff.delay(self._in_a_row, self._uniform)
+        unsent = self._answered_before and isinstance(error, NotConnected)
+        if unsent:
+            self._unsent = min(self._unsent + 1, UNSENT_IN_A_ROW)
+            delay = self._backoff.delay(self._unsent, self._uniform)
+        else:
+            self._in_a_row += 1
+            self._unsent = 0
+            if self._max_attempts is not None and self._in_a_row >= self._max_attempts:
+                raise error
+            delay = (error.retry_after or 0.0) + self._backoff.delay(self._in_a_row, self._uniform)
         if self._clock() + delay >= self._end():
             raise error
-        if self._budget is not None and not self._begun and not self._budget.take():
+        if not unsent and self._budget is not None and not self._begun and not self._budget.take():
             raise error
         self.attempts += 1
         return delay

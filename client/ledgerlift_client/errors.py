@@ -26,6 +26,7 @@
     │   └── RequestIdReused
     ├── TryLater                    nothing is wrong with the request; `retry_after`
     │   ├── Unavailable
+    │   │   ├── NotConnected        nothing was sent
     │   │   ├── CircuitOpen
     │   │   ├── DependencyUnavailable
     │   │   ├── UploadCommitting
@@ -234,6 +235,10 @@ class TryLater(LedgerLiftError):
 
 class Unavailable(TryLater):
     """The server cannot be reached, or cannot do this now."""
+
+
+class NotConnected(Unavailable):
+    """There is no connection to a server that serves, and grpc waits before it looks again: nothing was sent."""
 
 
 class CircuitOpen(Unavailable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ledgerlift_client._retry import Backoff, RetryState
-from ledgerlift_client.errors import Unavailable
+from ledgerlift_client.errors import NotConnected, Unavailable
 
 from tests.support.clock import ManualClock
 
@@ -42,6 +42,27 @@ def test_attempts_are_counted_and_end() -> None:
         state.after(last)
     assert raised.value is last
     assert (last.attempts, state.attempts) == (3, 3)
+
+
+def test_a_call_that_never_left_is_no_attempt() -> None:
+    """Where somebody has answered before: it is waited for, a second at a time, up to the deadline."""
+    clock = ManualClock()
+    state = RetryState(
+        Backoff(0.25, 10.0), max_attempts=2, deadline=clock() + 6.0, answered_before=True, clock=clock, uniform=most
+    )
+    for wait in (0.25, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0):
+        assert state.after(NotConnected("nobody there", retryable=True)) == wait
+        clock.advance(wait)
+    with pytest.raises(NotConnected):
+        state.after(NotConnected("nobody there", retryable=True))
+
+
+def test_a_call_that_never_left_counts_where_nobody_has_ever_answered() -> None:
+    """A wrong target is told soon."""
+    state = RetryState(Backoff(0.25, 10.0), max_attempts=2, uniform=most)
+    state.after(NotConnected("nobody there", retryable=True))
+    with pytest.raises(NotConnected):
+        state.after(NotConnected("nobody there", retryable=True))
 
 
 def test_what_the_server_asks_for_is_waited_for_with_jitter_on_top() -> None:
