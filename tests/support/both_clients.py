@@ -12,7 +12,7 @@ import inspect
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from concurrent.futures import CancelledError
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pytest
 from ledgerlift_client import AsyncLedgerLiftClient, CancelToken, errors
@@ -106,7 +106,7 @@ class OnLoop:
     def _call(self, method: Any, *given: Any, cancel: CancelToken | None = None, **named: Any) -> Any:
         answer = method(*given, **named)
         if inspect.isasyncgen(answer):
-            return Awaited(self, answer)
+            return Awaited(self, cast(Any, answer))
         return self.run(answer, cancel) if inspect.iscoroutine(answer) else answer
 
     def _turn(self) -> None:

@@ -1,0 +1,539 @@
+"""What only the asyncio client has: cancelled tasks, a loop that stays free, async iterators, grpc.aio's own ways.
+
+All that both clients promise is in the other suites of the client, which run with both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from ledgerlift_client import (
+    AsyncLedgerLiftClient,
+    ClientOptions,
+    LedgerLiftClient,
+    Progress,
+    Retrying,
+    TransferEvent,
+    UploadItem,
+    UploadState,
+    errors,
+)
+
+from tests.support.cut_wire import CutWire
+from tests.support.server_thread import server_in_thread
+from tests.support.upload_peer import Fault, UploadPeer
+
+PART = 64 * 1024
+OPTIONS = ClientOptions(
+    message_size=PART // 4, segment_size=4 * PART, replay_buffer=2 * PART, backoff_base=0.01, backoff_cap=0.05
+)
+SMALL = ClientOptions(
+    message_size=50, segment_size=256, replay_buffer=128, backoff_base=0.001, backoff_cap=0.001, patience=20.0
+)
+DATA = os.urandom(1000)
+PATIENCE = 30.0
+"""Seconds for what happens at once, on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for these tests."""
+    changes = {"upload_part_size": PART, "upload_segment_size": 4 * PART, "max_file_size": 100 * PART}
+    with server_in_thread(tmp_path_factory.mktemp("server"), **changes) as server:
+        yield server.address
+
+
+@pytest.fixture
+def peer() -> Iterator[UploadPeer]:
+    """A server that breaks on request."""
+    with UploadPeer() as server:
+        yield server
+
+
+@asynccontextmanager
+async def client_of(
+    target: str, options: ClientOptions = OPTIONS, **named: Any
+) -> AsyncIterator[AsyncLedgerLiftClient]:
+    """A client that leaves neither tasks nor threads behind."""
+    before, threads = asyncio.all_tasks(), set(threading.enumerate())
+    async with AsyncLedgerLiftClient(target, options=options, **named) as client:
+        yield client
+        await nothing_left(before, threads)  # while the channel is still open: its end would end them
+
+
+async def nothing_left(before: set[asyncio.Task[Any]], threads: set[threading.Thread]) -> None:
+    """Tasks of the client and of grpc end by themselves, and so do the client's threads."""
+    async with asyncio.timeout(PATIENCE):
+        while left := asyncio.all_tasks() - before:
+            await asyncio.wait(left)
+    for thread in set(threading.enumerate()) - threads:
+        if "ledgerlift" in thread.name:
+            await asyncio.to_thread(thread.join, PATIENCE)
+            assert not thread.is_alive(), thread
+
+
+async def arriving(data: bytes, step: int) -> AsyncIterator[bytes]:
+    """The bytes as an async iterator of pieces."""
+    for start in range(0, len(data), step):
+        await asyncio.sleep(0)
+        yield data[start : start + step]
+
+
+async def fetched(client: AsyncLedgerLiftClient, document_id: str) -> bytes:
+    """A document's bytes."""
+    return b"".join([data async for data in client.download_chunks(document_id)])
+
+
+# Cancelling
+
+
+async def test_a_cancelled_upload_ends_on_the_server_and_can_be_gone_on_with(address: str) -> None:
+    """What is durable stays, the stream is over, and the same request id sends only the rest."""
+    data, request_id = os.urandom(10 * PART + 7), os.urandom(8).hex()
+    async with client_of(address) as client:
+        segment = asyncio.Event()
+
+        def watch(progress: Progress) -> None:
+            if progress.durable >= 4 * PART and progress.position > progress.durable:
+                segment.set()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            async for piece in arriving(data, 1000):
+                if segment.is_set():
+                    await asyncio.Event().wait()
+                yield piece
+
+        upload = asyncio.create_task(client.upload(slowly(), filename="a.bin", request_id=request_id, progress=watch))
+        await segment.wait()
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        (session,) = [one async for one in client.list_uploads(request_id=request_id)]
+        assert session.state is UploadState.ACTIVE
+        assert session.persisted_size >= 4 * PART
+        positions: list[Progress] = []
+        result = await client.upload(
+            arriving(data, 999), filename="a.bin", request_id=request_id, progress=positions.append
+        )
+        assert positions[0].position >= 4 * PART
+        assert result.upload_id == session.upload_id
+        assert await fetched(client, result.document.document_id) == data
+
+
+@pytest.mark.parametrize("method", ["Upload", "CreateUpload", "DownloadDocument", "GetDocument"])
+async def test_cancelling_ends_the_call_that_is_under_way(peer: UploadPeer, method: str) -> None:
+    """The server hears of it at once, and does not work for a task that has left."""
+    peer.fail(method, Fault(hang=PATIENCE, after=1))
+    document_id = peer.add_document(DATA)
+    async with client_of(peer.target, SMALL) as client:
+        works: dict[str, Any] = {
+            "Upload": lambda: client.upload(DATA[:200], filename="a.bin"),
+            "CreateUpload": lambda: client.upload(DATA, filename="a.bin"),
+            "DownloadDocument": lambda: client.download(document_id, io.BytesIO()),
+            "GetDocument": lambda: client.get(document_id),
+        }
+        task = asyncio.create_task(works[method]())
+        assert await asyncio.to_thread(peer.hanging.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(peer.abandoned.wait, PATIENCE)
+
+
+async def test_a_timeout_of_asyncio_is_a_timeout(peer: UploadPeer) -> None:
+    """Like every other cancellation, and the session stays for the request id."""
+    peer.fail("Upload", Fault(hang=PATIENCE, after=1))
+    async with client_of(peer.target, SMALL) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await client.upload(DATA[:200], filename="a.bin", request_id="r")
+        assert (await client.upload(DATA[:200], filename="a.bin", request_id="r")).document.size == 200
+
+
+async def test_many_uploads_are_cancelled_together(peer: UploadPeer) -> None:
+    """Those that run end, those that wait do not begin."""
+    peer.fail("Upload", *[Fault(hang=PATIENCE, after=1) for _ in range(2)])
+    async with client_of(peer.target, SMALL) as client:
+        items = [UploadItem(DATA[:n], filename="a.bin") for n in range(100, 110)]
+        task = asyncio.create_task(client.upload_many(items, concurrency=2))
+        assert await asyncio.to_thread(_until, lambda: peer.count("Upload") == 2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert peer.count("Upload") == 2
+
+
+async def test_many_uploads_of_async_iterators(peer: UploadPeer) -> None:
+    """In the order given; what fails is one outcome."""
+
+    async def torn() -> AsyncIterator[bytes]:
+        yield DATA[:400]
+        raise ZeroDivisionError("torn")
+
+    async with client_of(peer.target, SMALL) as client:
+        items = [UploadItem(arriving(DATA[:n], 30), filename=f"{n}.bin") for n in range(290, 300)]
+        items[4] = UploadItem(torn(), filename="torn.bin")
+        outcomes = await client.upload_many([*items, b"no name"], concurrency=3)
+    assert [outcome.item.filename for outcome in outcomes[:10]] == [item.filename for item in items]
+    assert [type(outcome.error) for outcome in outcomes if outcome.error] == [ZeroDivisionError, ValueError]
+    assert [outcome.result.document.size for outcome in outcomes if outcome.result] == [
+        *range(290, 294),
+        *range(295, 300),
+    ]
+
+
+async def test_a_silent_pipe_does_not_keep_a_cancelled_task(peer: UploadPeer) -> None:
+    """The read cannot be stopped and is not waited for; what was opened is closed behind it."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stream, os.fdopen(writer, "wb") as other:
+        other.write(DATA[:300])
+        other.flush()
+        async with AsyncLedgerLiftClient(peer.target, options=SMALL) as client:
+            task = asyncio.create_task(client.upload(stream, filename="a.bin"))
+            assert await asyncio.to_thread(_until, lambda: sum(len(one) for one in peer.received) >= 2)
+            task.cancel()
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            other.close()  # the thread reads the end, and ends
+            await nothing_left(set(asyncio.all_tasks()), set())
+
+
+def _until(holds: Any) -> bool:
+    for _ in range(int(PATIENCE * 100)):
+        if holds():
+            return True
+        threading.Event().wait(0.01)
+    return False
+
+
+async def test_a_file_is_the_callers_again_when_the_task_has_ended(peer: UploadPeer) -> None:
+    """A read that was under way has ended: seeking at once does not meet it."""
+
+    class Slow(io.BytesIO):
+        reading = threading.Event()
+        busy = False
+
+        def read(self, size: int | None = -1) -> bytes:
+            Slow.busy = True
+            if self.tell() >= 300:
+                Slow.reading.set()
+                threading.Event().wait(0.2)
+            data = super().read(size)
+            Slow.busy = False
+            return data
+
+    file = Slow(DATA)
+    async with client_of(peer.target, SMALL) as client:
+        task = asyncio.create_task(client.upload(file, filename="a.bin", request_id="r"))
+        assert await asyncio.to_thread(Slow.reading.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not Slow.busy
+        file.seek(0)
+        assert (await client.upload(file, filename="a.bin", request_id="r")).document.size == len(DATA)
+
+
+async def test_a_download_that_was_cancelled_leaves_no_file(peer: UploadPeer, tmp_path: Path) -> None:
+    """Neither under its name nor beside it."""
+    document_id = peer.add_document(DATA)
+    async with client_of(peer.target, SMALL) as client:
+        told = asyncio.Event()
+
+        def cancel_it(progress: Progress) -> None:
+            if progress.position >= 300:
+                told.set()
+                task.cancel()
+
+        task = asyncio.create_task(client.download(document_id, tmp_path / "copy", progress=cancel_it))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert told.is_set()
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_cancelled_look_at_the_digest_reads_no_further(peer: UploadPeer, tmp_path: Path) -> None:
+    """The thread does not hash a hundred gigabytes for nobody."""
+    path = tmp_path / "sparse.bin"
+    with path.open("wb") as file:
+        file.truncate(100 << 30)
+    async with client_of(peer.target) as client:
+        task = asyncio.create_task(client.upload(path, dedupe="check"))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert peer.calls == []
+
+
+# The loop stays free
+
+
+async def test_what_blocks_does_not_hold_the_loop_up(peer: UploadPeer) -> None:
+    """Reading a file object, an iterable's own code, and writing: each waits here for what another task does."""
+    async with client_of(peer.target, SMALL) as client:
+        loop = asyncio.get_running_loop()
+
+        def ask_the_loop() -> None:
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(PATIENCE)
+
+        class Asking(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                ask_the_loop()
+                return super().read(size)
+
+            def write(self, data: Any) -> int:
+                ask_the_loop()
+                return super().write(data)
+
+        def pieces() -> Iterator[bytes]:
+            for start in range(0, 1000, 100):
+                ask_the_loop()
+                yield DATA[start : start + 100]
+
+        result = await client.upload(Asking(DATA), filename="a.bin")
+        again = await client.upload(pieces(), filename="a.bin")
+        copy = Asking()
+        await client.download(result.document.document_id, copy)
+        assert copy.getvalue() == DATA == peer.stored(again.document.document_id)
+
+
+async def test_large_bytes_are_hashed_elsewhere(address: str) -> None:
+    """The longest that the loop is held up is far less than hashing the whole would take."""
+    threads: set[str] = set()
+    hashing = hashlib.sha256
+
+    class Watched:
+        def __init__(self) -> None:
+            self._hash = hashing()
+
+        def update(self, data: bytes) -> None:
+            threads.add(threading.current_thread().name)
+            self._hash.update(data)
+
+        def hexdigest(self) -> str:
+            return self._hash.hexdigest()
+
+    options = ClientOptions(message_size=1 << 20)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ledgerlift_client._digest.hashlib.sha256", Watched)
+        async with client_of(address, options) as client:
+            await client.upload(os.urandom(40 * PART), filename="a.bin")
+    assert threads == {"ledgerlift-worker"}
+
+
+# Async iterators
+
+
+@pytest.mark.parametrize("size", [0, 1, 50, 51, 128, 129, 256, 257, 1000])
+@pytest.mark.parametrize("step", [1, 37, 50, 300, 5000])
+async def test_an_async_iterator_of_every_size(peer: UploadPeer, size: int, step: int) -> None:
+    """Around the sizes of a message, a segment and the replay buffer, every byte arrives once."""
+    async with client_of(peer.target, SMALL) as client:
+        result = await client.upload(arriving(DATA[:size], step), filename="a.bin")
+    assert peer.stored(result.document.document_id) == DATA[:size]
+    assert (result.resent_bytes, result.attempts) == (0, 1)
+
+
+@pytest.mark.parametrize("cut_after", [PART // 2, 3 * PART, 6 * PART])
+async def test_an_async_iterator_over_a_cut(address: str, cut_after: int) -> None:
+    """What is not durable was kept, and is sent again."""
+    data = os.urandom(10 * PART + 1)
+    with CutWire(address, cut_after=cut_after) as wire:
+        async with client_of(wire.address) as client:
+            result = await client.upload(arriving(data, 10_000), filename="a.bin")
+            assert wire.cuts == 1
+            assert await fetched(client, result.document.document_id) == data
+    assert 0 < result.resent_bytes <= 4 * PART
+
+
+@pytest.mark.parametrize("sha256", [None, hashlib.sha256(DATA).hexdigest()], ids=["hashed here", "digest known"])
+@pytest.mark.parametrize("client_class", [AsyncLedgerLiftClient, LedgerLiftClient])
+async def test_a_stream_is_read_to_where_an_earlier_run_had_come(
+    peer: UploadPeer, sha256: str | None, client_class: Any
+) -> None:
+    """Piece by piece, of which none is kept or sent."""
+    peer.fail("Upload", Fault(None, after=256), Fault(grpc.StatusCode.PERMISSION_DENIED, after=200))
+    async with client_of(peer.target, SMALL) as client:
+        with pytest.raises(errors.PermissionDenied) as raised:
+            await client.upload(DATA, filename="a.bin")
+        upload_id = raised.value.upload_id or ""
+        durable = (await client.get_upload(upload_id)).persisted_size
+        assert durable >= 256
+        if client_class is LedgerLiftClient:
+            pieces = iter([DATA[n : n + 7] for n in range(0, 1000, 7)])
+            with LedgerLiftClient(peer.target, options=SMALL) as blocking:
+                result = await asyncio.to_thread(blocking.resume, upload_id, pieces, sha256=sha256)
+        else:
+            result = await client.resume(upload_id, arriving(DATA, 7), sha256=sha256)
+    assert peer.stored(result.document.document_id) == DATA
+    assert min(offset for messages in peer.received[2:] for offset, _ in messages) == durable
+
+
+async def test_what_an_async_iterator_raises_is_the_callers_own(peer: UploadPeer) -> None:
+    """Not UNKNOWN and no retry; and what is no bytes is refused by name."""
+
+    async def torn() -> AsyncIterator[bytes]:
+        yield DATA[:300]
+        raise ZeroDivisionError("disk on fire")
+
+    async def text() -> AsyncIterator[Any]:
+        yield "text"
+
+    async with client_of(peer.target, SMALL) as client:
+        with pytest.raises(ZeroDivisionError, match="disk on fire"):
+            await client.upload(torn(), filename="a.bin")
+        with pytest.raises(TypeError, match="gave str"):
+            await client.upload(text(), filename="a.bin")
+        with pytest.raises(ValueError, match="twice"):
+            await client.upload(arriving(DATA, 9), filename="a.bin", dedupe="check")
+    with LedgerLiftClient(peer.target) as blocking, pytest.raises(TypeError, match="asyncio client takes it"):
+        blocking.upload(arriving(DATA, 9), filename="a.bin")  # type: ignore[arg-type]  # that is the point
+
+
+# grpc.aio's own ways
+
+
+async def test_a_refusal_in_mid_stream_is_told_as_it_is(peer: UploadPeer) -> None:
+    """grpc.aio makes INTERNAL of some (grpc#36066); each costs one call, and none is tried again."""
+    async with client_of(peer.target, SMALL) as client:
+        for _ in range(50):
+            peer.fail("Upload", Fault(grpc.StatusCode.PERMISSION_DENIED, after=100, reason="PERMISSION_DENIED"))
+            events: list[TransferEvent] = []
+            with pytest.raises(errors.PermissionDenied):
+                await client.upload(DATA[:250], filename="a.bin", on_event=events.append)
+            assert not [event for event in events if isinstance(event, Retrying)]
+
+
+async def test_a_watch_that_is_left_ends_its_call(address: str) -> None:
+    """By `break`, by `aclose`, and by a cancelled task."""
+    async with client_of(address) as client:
+        await client.upload(os.urandom(9), filename="a.bin")
+        async for _ in client.watch_events():
+            break
+        events = client.watch_events()
+        await anext(events)
+        await events.aclose()
+        waiting = asyncio.create_task(_exhaust(client.watch_events()))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def _exhaust(events: AsyncIterator[Any]) -> None:
+    async for _ in events:
+        pass
+
+
+async def test_a_download_that_is_left_ends_its_call(address: str) -> None:
+    """Nothing more is fetched for who closes the iterator."""
+    async with client_of(address) as client:
+        result = await client.upload(os.urandom(50 * PART), filename="a.bin")
+        pieces = client.download_chunks(result.document.document_id)
+        await anext(pieces)
+        await pieces.aclose()
+
+
+async def test_closing_ends_calls_with_a_word(peer: UploadPeer) -> None:
+    """A task whose call ends because the client is closed is not cancelled: it is told that the client is closed."""
+    peer.fail("GetDocument", Fault(hang=PATIENCE))
+    client = AsyncLedgerLiftClient(peer.target, options=SMALL)
+    task = asyncio.create_task(client.get("d"))
+    assert await asyncio.to_thread(peer.hanging.wait, PATIENCE)
+    await client.close()
+    await client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await task
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.upload(b"x", filename="a.bin")
+
+
+async def test_interceptors_see_every_call(peer: UploadPeer) -> None:
+    """Tokens and traces are added by grpc's own means, and uploads go on over breaks as without them."""
+    seen = []
+
+    class SpyStreams(grpc.aio.StreamUnaryClientInterceptor):
+        async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
+            seen.append(details.method)
+            return await continuation(details, requests)
+
+    class Spy(grpc.aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            seen.append(details.method)
+            return await continuation(details, request)
+
+    peer.fail("Upload", Fault(after=100))
+    async with client_of(peer.target, SMALL, interceptors=[Spy(), SpyStreams()]) as client:
+        result = await client.upload(DATA, filename="a.bin")
+        with pytest.raises(errors.DocumentNotFound):
+            await client.get("d")
+    assert peer.stored(result.document.document_id) == DATA
+    assert {name.rpartition(b"/")[2] for name in seen} == {b"CreateUpload", b"Upload", b"GetUpload", b"GetDocument"}
+
+
+def test_one_client_belongs_to_one_loop(peer: UploadPeer) -> None:
+    """It can be made before any loop runs; a second loop is told, and does not hang."""
+    client = AsyncLedgerLiftClient(peer.target, options=SMALL)
+    document_id = peer.add_document(DATA)
+
+    async def use() -> None:
+        assert (await client.get(document_id)).size == 1000
+
+    with asyncio.Runner() as runner:
+        runner.run(use())
+        with asyncio.Runner() as other, pytest.raises(RuntimeError, match="another event loop"):
+            other.run(use())
+        runner.run(client.close())
+
+
+def test_a_wrong_target_is_told_when_the_client_is_made() -> None:
+    """And not by its first call."""
+    with pytest.raises(ValueError, match="host:port"):
+        AsyncLedgerLiftClient("nowhere")
+
+
+# The same face
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    """With the same parameters and defaults, but for `cancel`, which a task does not need."""
+
+    def face(client: type) -> dict[str, list[tuple[str, Any, Any]]]:
+        return {
+            name: [
+                (parameter.name, parameter.kind, parameter.default)
+                for parameter in inspect.signature(method).parameters.values()
+                if parameter.name != "cancel"
+            ]
+            for name, method in inspect.getmembers(client, callable)
+            if not name.startswith("_") or name == "__init__"
+        }
+
+    assert face(AsyncLedgerLiftClient) == face(LedgerLiftClient)
+    for name in face(AsyncLedgerLiftClient):
+        assert inspect.getdoc(getattr(AsyncLedgerLiftClient, name)), name
+    assert AsyncLedgerLiftClient.from_env({"LEDGERLIFT_TARGET": "localhost:1"}).target == "localhost:1"
+
+
+def test_who_does_not_use_it_does_not_load_it() -> None:
+    """The import of the package stays as light as it was."""
+    code = (
+        "import ledgerlift_client, sys; print([name for name in sys.modules if '_aio.' in name and 'ledger' in name])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
