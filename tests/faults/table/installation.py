@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Installation:
 
     @contextmanager
     def stores(self) -> Iterator[Stores]:
-        """Empty ones, reached through the proxy."""
+        """Empty ones, reached through the proxy; gone behind the block, for the disks are small."""
         name = self.postgres.create_database()
         self.postgres.execute(f"ALTER DATABASE {name} OWNER TO {ROLE}")
         url = f"postgresql://{ROLE}@{self.proxy.listens[DATABASE]}/{name}"
@@ -73,6 +74,7 @@ class Installation:
         environment = {**self.s3.environment(), "S3_ENDPOINT": f"http://{self.proxy.listens[STORAGE]}"}
         yield shared(Path(mkdtemp(dir=self.folder)), url, environment, part_size=PART_SIZE)
         self.postgres.drop_database(name)
+        shutil.rmtree(self.folder / "s3" / "data" / environment["S3_BUCKET"])
 
 
 def _disks(folder: Path, stack: ExitStack) -> tuple[dict[str, SmallDisk], str]:
