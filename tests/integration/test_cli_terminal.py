@@ -114,6 +114,7 @@ def test_ctrl_c_among_several_prints_one_line_that_finishes_all(cli: Cli, slow: 
     terminal.close()
     assert terminal.exitstatus == 130
     shown = terminal.logfile_read.getvalue()
+    assert "3 of 3 files" not in shown, "what was cancelled counts as done"
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is still hidden"
     assert len(cli.lines(*command[1:])) == 3
     assert sorted(one["key"] for one in cli.objects("ls", "--key-prefix", folder)) == [

@@ -32,6 +32,10 @@ def _main(arguments: Sequence[str] | None) -> int:
                 "install it with: pip install 'ledgerlift[cli]'\n"
             )
             return exit_codes.NOT_INSTALLED
-    from ledgerlift_client.cli._app import run
+    try:
+        from ledgerlift_client.cli._app import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:  # `run` tells of its own; this one came while its modules were read
+        sys.stderr.write("ledgerlift: interrupted\n")
+        return exit_codes.INTERRUPTED

@@ -36,11 +36,12 @@ class Bar:
         said = f"{moved}, {human_size(now.durable)} durable, {human_size(now.rate)}/s{left}"
         self._bars.update(self._task, completed=now.position, total=now.total, said=said)
 
-    def end(self, *, gone: bool) -> None:
-        """The transfer is over; `gone`: so is its bar."""
+    def end(self, *, gone: bool, counts: bool = True) -> None:
+        """The transfer is over; `gone`: so is its bar; `counts`: it was not cancelled."""
         if self._bars is not None and self._task is not None and gone:
             self._bars.remove_task(self._task)
-        self._over()
+        if counts:
+            self._over()
 
 
 class Bars:

@@ -85,14 +85,14 @@ class Uploading:
                     path = place[id(item)]
                     self._tell(item, path, result, f"{result.document.document_id}\t{safe(path)}")
                 case Failed(error):
-                    over(item)
+                    over(item, counts=not isinstance(error, errors.Cancelled))
                     self._fail(error, place[id(item)])
                 case _:
                     pass
 
-        def over(item: UploadItem) -> None:
+        def over(item: UploadItem, *, counts: bool = True) -> None:
             told.add(id(item))
-            running.pop(id(item)).end(gone=True)
+            running.pop(id(item)).end(gone=True, counts=counts)
 
         try:
             with _bars.shown(self._report, len(items)) as bars:

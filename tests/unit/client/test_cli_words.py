@@ -254,3 +254,21 @@ def test_who_does_not_read_can_be_left_by_a_second_ctrl_c() -> None:
     """The first waits for stdout, which nobody reads any more; the second does not."""
     assert not interrupted(2)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_before_anything_has_begun_is_no_traceback() -> None:
+    """While the command's own modules are still being read, on a machine that is slow."""
+    code = """if True:
+        import sys
+        from ledgerlift_client.cli import main
+
+        class CtrlC:
+            def find_spec(self, name, path=None, target=None):
+                if name == "ledgerlift_client.cli._app":
+                    raise KeyboardInterrupt
+
+        sys.meta_path.insert(0, CtrlC())
+        sys.exit(main(["ls"]))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (exit_codes.INTERRUPTED, "ledgerlift: interrupted\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import assert_type
 
 from ledgerlift_client import (
+    AsyncLedgerLiftClient,
     BreakerState,
     CancelToken,
     CircuitBreaker,
@@ -133,6 +134,16 @@ def operating(client: LedgerLiftClient) -> None:
     assert_type(client.reset_circuit_breaker("storage").state, BreakerState)
     assert_type(client.storage_stats(), StorageStats)
     assert_type(client.circuit_breaker_status(), CircuitBreakerStatus)
+
+
+async def waiting() -> None:
+    """The same on a loop."""
+    async with AsyncLedgerLiftClient("localhost:1") as client:
+        assert_type(await client.upload("a.pdf"), UploadResult)
+        assert_type(await client.upload_many(["a.pdf"]), list[UploadOutcome])
+        assert_type([found async for found in client.list()], list[Document])
+        assert_type(await anext(client.watch_events()), Event)
+        assert_type(await client.health(), HealthReport)
 
 
 def main() -> None:

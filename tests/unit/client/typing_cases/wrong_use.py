@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledgerlift_client import ClientOptions, LedgerLiftClient, UploadItem, UploadResult, errors
+from ledgerlift_client import AsyncLedgerLiftClient, ClientOptions, LedgerLiftClient, UploadItem, UploadResult, errors
 
 client = LedgerLiftClient("localhost:1")
 client.upload(3, filename="a")  # error: arg-type
@@ -26,3 +26,10 @@ def outcome(made: UploadResult, error: errors.NotFound) -> str:
     """Nothing is Any: what is not there is not there."""
     error.document_id  # error: attr-defined  # noqa: B018
     return made.document.size  # error: return-value
+
+
+async def waiting(client: AsyncLedgerLiftClient) -> None:
+    """What is not awaited is not there yet."""
+    client.upload(b"a", filename="a").document  # error: attr-defined  # noqa: B018
+    for _ in client.list():  # error: attr-defined
+        pass
