@@ -34,6 +34,7 @@ from ledgerlift_server.interceptors.chain import build_chain
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
 from ledgerlift_server.interceptors.policy import Policies, policies_of
 from ledgerlift_server.interceptors.retry import Retries
+from ledgerlift_server.metrics_setup import ServerMetrics
 from ledgerlift_server.resilience.retry import RetryBudget, RetryPolicy
 from ledgerlift_server.resilience.slots import Slots
 from ledgerlift_server.rpc.document_servicer import DocumentServicer
@@ -72,7 +73,10 @@ async def serving(
         core = await stack.enter_async_context(built(settings, checkpoint=checkpoint))
         pulses = SessionPulses(core.ledger, interval=settings.upload_options.result_poll)
         health = build_health(settings, core, [service.full_name for service in SERVICES], stack)
-        running = _server(settings, core, health, pulses, authenticator or Anybody())
+        metrics = ServerMetrics(settings, core, policies_of(SERVICES))
+        running = _server(settings, core, health, pulses, authenticator or Anybody(), metrics)
+        if settings.metrics_address is not None:  # before anything is waited for, and until everything has ended
+            running.metrics_address = await metrics.serve(settings.metrics_address, stack)
         await running.listen(settings.port, _credentials(settings))
         stack.push_async_callback(running.stop, 0.0)
         await start(core, settings)
@@ -88,7 +92,12 @@ async def serving(
 
 
 def _server(
-    settings: Settings, core: Core, health: Health, pulses: SessionPulses, authenticator: Authenticator
+    settings: Settings,
+    core: Core,
+    health: Health,
+    pulses: SessionPulses,
+    authenticator: Authenticator,
+    metrics: ServerMetrics,
 ) -> RunningServer:
     options = settings.upload_options
     limits = Limits(options.max_document_size, settings.allowed_content_types)
@@ -101,7 +110,8 @@ def _server(
         new_id=new_id,
         on_removals=core.janitor.wake,
     )
-    entry = UploadEntry(uploads, _stream_tools(settings, core, pulses))
+    tools = _stream_tools(settings, core, pulses)
+    entry = UploadEntry(uploads, tools)
     downloads = Downloads(
         core.documents,
         core.store,
@@ -112,14 +122,16 @@ def _server(
     )
     policies = policies_of(SERVICES)
     lifecycle = Lifecycle(policies)
+    admission, call_retries = _admission(settings, policies), RetryBudget(RETRY_TOKENS, RETRY_REFILL)
+    metrics.watch(admission, call_retries, uploads, entry, tools.pipeline.budget)
     server = make_server(
         build_chain(
             policies,
             authenticator=authenticator,
             lifecycle=lifecycle,
-            admission=_admission(settings, policies),
+            admission=admission,
             breakers=Breakers(policies, core.breakers),
-            retries=Retries(policies, CALL_RETRIES, RetryBudget(RETRY_TOKENS, RETRY_REFILL)),
+            retries=Retries(policies, CALL_RETRIES, call_retries),
             lowered_timeouts={
                 policy_pb2.BULKHEAD_QUERIES: settings.default_request_timeout,
                 policy_pb2.BULKHEAD_OPERATIONS: settings.default_request_timeout,
@@ -127,6 +139,7 @@ def _server(
             },
             new_id=new_id,
             log_calls=settings.enable_request_logging,
+            metrics=None if settings.metrics_address is None else metrics.calls,
         ),
         max_message_size=settings.max_message_size,
         window=settings.upload_window,

@@ -35,6 +35,8 @@ class RunningServer:
         self._draining = False
         self._ended: asyncio.Task[bool] | None = None
         self.port = 0
+        self.metrics_address: str | None = None
+        """`host:port` as bound; None where metrics are off."""
 
     @property
     def address(self) -> str:

@@ -31,6 +31,7 @@ from ledgerlift_server.settings_types import (
     Size,
     Upper,
     Url,
+    host_and_port,
 )
 from ledgerlift_server.tls import TlsFiles
 
@@ -182,6 +183,10 @@ class Settings(BaseSettings):
     """One JSON object a line, or lines for people."""
     enable_request_logging: bool = True
     """One entry for each call when it ends."""
+    metrics_address: Address | None = None
+    """`host:port` that serves Prometheus metrics, see docs/metrics.md; not set: none; port 0 takes a free one."""
+    enable_performance_monitoring: bool = True
+    """Metrics also tell how long calls took, by method, and how late the event loop is."""
     enable_reflection: bool = True
     """Lets grpcurl and the like see the API."""
     enable_channelz: bool = False
@@ -246,12 +251,12 @@ class Settings(BaseSettings):
     @property
     def host(self) -> str:
         """Where to listen, without brackets and port."""
-        return self.grpc_address.rpartition(":")[0].strip("[]")
+        return host_and_port(self.grpc_address)[0]
 
     @property
     def port(self) -> int:
         """Where to listen; 0 for any free port."""
-        return int(self.grpc_address.rpartition(":")[2])
+        return host_and_port(self.grpc_address)[1]
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -293,4 +298,4 @@ def load() -> Settings:
     return Settings()
 
 
-__all__ = ["MESSAGE_HEADROOM", "InvalidSettings", "Settings", "load"]
+__all__ = ["MESSAGE_HEADROOM", "InvalidSettings", "Settings", "host_and_port", "load"]

@@ -41,6 +41,8 @@ def _broken(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         yield (("GRPC_TLS_CERT", "GRPC_TLS_KEY"), "must be set together with GRPC_TLS_KEY, or not at all")
     elif settings.grpc_tls_client_ca is not None and settings.grpc_tls_cert is None:
         yield (("GRPC_TLS_CERT", "GRPC_TLS_CLIENT_CA"), "is required with GRPC_TLS_CLIENT_CA")
+    if settings.metrics_address == settings.grpc_address and settings.port:
+        yield (("METRICS_ADDRESS", "GRPC_ADDRESS"), "must be another address than GRPC_ADDRESS")
     if settings.s3_bucket is None:
         for name in ("s3_endpoint", "s3_create_bucket", "s3_sse"):
             if getattr(settings, name):

@@ -48,6 +48,12 @@ def _address(value: str) -> str:
     return value
 
 
+def host_and_port(address: str) -> tuple[str, int]:
+    """The two parts of an Address, the host without brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _known_database(url: SecretStr) -> SecretStr:
     normalise(url.get_secret_value())
     return url

@@ -62,6 +62,7 @@ class Setup:
             "lowered_timeouts": {},
             "new_id": lambda: MADE_ID,
             "log_calls": True,
+            "metrics": None,
         }
         self.interceptors = build_chain(policies, **(chain | options))
 

@@ -88,6 +88,8 @@ def test_what_may_be_said(
         ({"GRPC_ADDRESS": "localhost"}, "GRPC_ADDRESS"),
         ({"GRPC_ADDRESS": "localhost:99999"}, "GRPC_ADDRESS"),
         ({"GRPC_ADDRESS": "0.0.0.0:50051"}, "AUTH_MODE"),
+        ({"METRICS_ADDRESS": "9464"}, "METRICS_ADDRESS"),
+        ({"METRICS_ADDRESS": "127.0.0.1:50051"}, "METRICS_ADDRESS"),
         ({"DB_POOL_SIZE": "0"}, "DB_POOL_SIZE"),
         ({"DB_POOL_TIMEOUT": "inf"}, "DB_POOL_TIMEOUT"),
         ({"DATABASE_URL": "mysql://db/l"}, "DATABASE_URL"),

@@ -56,7 +56,7 @@ class Dependency:
         self.name = name
         self.breaker = breaker or CircuitBreaker(name)
         self.statistics = statistics or CallStatistics()
-        self._bulkhead = bulkhead
+        self.bulkhead = bulkhead
         self._own_timeout = own_timeout
         self._clock = clock
 
@@ -89,7 +89,7 @@ class Dependency:
 
     async def _on_thread(self, work: Callable[[], T], lent: bool) -> T:
         try:
-            return await self._bulkhead.run(work, lent=lent)
+            return await self.bulkhead.run(work, lent=lent)
         except BulkheadFull:
             full = Overloaded(f"the {self.name} has no connection free", retry_after=1.0)
             full.rerun = True  # nothing was begun

@@ -20,6 +20,7 @@ from ledgerlift_server.domain.part_pipeline import Offload
 from ledgerlift_server.domain.session_rules import refusal
 from ledgerlift_server.domain.store_port import InvalidPart, NoSuchMultipart, NoSuchObject, ObjectStore
 from ledgerlift_server.domain.upload_models import Published, StoredPart, UploadSession, UploadState
+from ledgerlift_server.domain.upload_tally import CommitTally
 from ledgerlift_server.errors import (
     ChecksumMismatch,
     CircuitOpen,
@@ -83,6 +84,7 @@ class Committer:
         self._offload = offload
         self._timeout = timeout
         self._checkpoint = checkpoint
+        self.tally = CommitTally()
         self._driving: dict[str, asyncio.Task[Published]] = {}
         self._running: set[asyncio.Task[Published]] = set()
         self._delays: dict[str, int] = {}
@@ -151,6 +153,8 @@ class Committer:
             raise refusal(session)
         with self._time_limit():
             done = await self._ledger.publish(upload_id, sha256)
+        if session.state is UploadState.COMMITTING:
+            self.tally.add(done.document.size, duplicate=done.session.duplicate)
         self._checkpoint("published")
         return done
 

@@ -46,9 +46,12 @@ class DriftFinder:
         self._store = store
         self._orphan_age = orphan_age
 
-    async def look(self, still_mine: Callable[[], Awaitable[bool]]) -> DriftReport:
-        """Compare, step by step, for as long as `still_mine` says that the lease is held."""
-        report = DriftReport()
+    async def look(self, still_mine: Callable[[], Awaitable[bool]], report: DriftReport | None = None) -> DriftReport:
+        """Compare, step by step, for as long as `still_mine` says that the lease is held.
+
+        `report` is filled in as things are found, so that its owner has it also when the rest fails.
+        """
+        report = DriftReport() if report is None else report
         await self._orphan_multiparts(report)
         report.complete = await self._orphan_objects(report, still_mine) and await self._missing_objects(
             report, still_mine

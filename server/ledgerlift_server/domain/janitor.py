@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields
 
 from ledgerlift_server.domain.commit import Committer
 from ledgerlift_server.domain.drift import DriftFinder, DriftReport
+from ledgerlift_server.domain.janitor_totals import JanitorTotals, PassEnd
 from ledgerlift_server.domain.ledger_port import Maintenance
 from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
 from ledgerlift_server.domain.upload_models import Removal, UploadSession
@@ -73,10 +74,13 @@ class JanitorReport:
     sessions_forgotten: int = 0
     drift: DriftReport | None = None
 
+    def counts(self) -> dict[str, int]:
+        """Every number, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "drift"}
+
     def facts(self) -> dict[str, int]:
         """What was done, by name, for the log; empty when nothing was."""
-        counts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "drift"}
-        return {name: count for name, count in counts.items() if count}
+        return {name: count for name, count in self.counts().items() if count}
 
 
 class Janitor:
@@ -103,6 +107,7 @@ class Janitor:
         self._clock = clock
         self._wake = asyncio.Event()
         self._next_full = self._next_drift = clock()
+        self.totals = JanitorTotals(JanitorReport().counts())
 
     def wake(self) -> None:
         """Something is to be removed: make a pass now."""
@@ -131,9 +136,17 @@ class Janitor:
         fails does not keep the others from being made; the first failure is raised at the end.
         """
         self._wake.clear()
+        report, end = JanitorReport(), PassEnd.FAILED
+        try:
+            held = await self._pass(report, full, drift)
+            end = PassEnd.DONE if held else PassEnd.NOT_HOLDER
+        finally:
+            self.totals.add(end, report.counts(), report.drift)
+        return report if held else None
+
+    async def _pass(self, report: JanitorReport, full: bool, drift: bool) -> bool:
         if not await self._renew():
-            return None
-        report = JanitorReport()
+            return False
         steps: list[Callable[[JanitorReport], Awaitable[bool]]] = [self._empty_outbox]
         if full:
             steps = [self._drive_commits, self._expire, self._forget, *steps]
@@ -150,7 +163,7 @@ class Janitor:
             logger.info("janitor_pass", extra=report.facts())
         if failures:
             raise failures[0]
-        return report
+        return True
 
     async def close(self) -> None:
         """Give the lease back, so that another replica need not wait for it to run out."""
@@ -212,7 +225,8 @@ class Janitor:
 
     async def _find_drift(self, report: JanitorReport) -> bool:
         self._next_drift = self._clock() + self._options.drift_interval
-        report.drift = await self._drift.look(self._renew)
+        report.drift = DriftReport()
+        await self._drift.look(self._renew, report.drift)
         return report.drift.complete
 
     async def _empty_outbox(self, report: JanitorReport) -> bool:

@@ -22,6 +22,7 @@ from ledgerlift_server.domain.upload_message import MessageSource, UploadMessage
 from ledgerlift_server.domain.upload_models import UploadSession, UploadSpec, UploadState
 from ledgerlift_server.domain.upload_service import UploadService
 from ledgerlift_server.domain.upload_stream import Committed, SessionStream, Stopped, StopReason, StreamTools
+from ledgerlift_server.domain.upload_tally import CountedMessages, StreamCount, StreamEnd, StreamTally
 from ledgerlift_server.domain.validation import Violations
 
 Announce = Callable[[UploadSession], Awaitable[None]]
@@ -41,6 +42,7 @@ class UploadEntry:
         """`uploads` opens sessions; `tools` are what streams work with."""
         self._uploads = uploads
         self._tools = tools
+        self.tally = StreamTally()
         self._streams: set[SessionStream] = set()
         self._drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -61,18 +63,27 @@ class UploadEntry:
 
         Raises any LedgerLiftError.
         """
+        with self.tally.stream() as count:
+            return await self._run(caller, CountedMessages(source, self.tally), announce, count)
+
+    async def _run(
+        self, caller: Caller, source: MessageSource, announce: Announce, count: StreamCount
+    ) -> Committed | Stopped:
         answer = AnswerTime(self._tools.options.deadline_margin)
         first = await self._first_message(source, answer)
         accept_partial = first.accept_partial
         opened = await self._session(caller, first)
         await announce(opened if isinstance(opened, UploadSession) else opened[0])
         if not isinstance(opened, UploadSession):
+            count.end = StreamEnd.REPLAYED
             return _replay(*opened)
         session, outcome = opened, None
         if session.state is UploadState.ACTIVE:
             outcome = await self._stream(session, first, source, answer)
+            count.end = _end_of(outcome)
         if outcome is None:
             outcome = await self._result(caller, session, first, source, answer)
+            count.end = StreamEnd.REPLAYED
         if isinstance(outcome, Stopped) and not accept_partial:
             raise _refusal_of(outcome)
         return outcome
@@ -197,6 +208,15 @@ class UploadEntry:
             self._tools.pulses.nudge(upload_id)
             while not (await inbox.next()).state.final:
                 pass
+
+
+def _end_of(outcome: Committed | Stopped | None) -> StreamEnd:
+    match outcome:
+        case Committed():
+            return StreamEnd.COMMITTED
+        case Stopped():
+            return StreamEnd[outcome.reason.name]
+    return StreamEnd.FAILED  # unless it gets another call's result
 
 
 def _replay(session: UploadSession, document: Document | None) -> Committed:

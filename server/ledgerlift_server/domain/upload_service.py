@@ -10,8 +10,9 @@ from ledgerlift_server.domain.models import Caller, Document, ExistingDigest, Pa
 from ledgerlift_server.domain.object_names import object_name
 from ledgerlift_server.domain.session_pulses import PulseInbox, SessionPulses
 from ledgerlift_server.domain.session_rules import check_same_request
-from ledgerlift_server.domain.upload_models import NewSession, UploadFilter, UploadSession, UploadSpec
+from ledgerlift_server.domain.upload_models import NewSession, UploadFilter, UploadSession, UploadSpec, UploadState
 from ledgerlift_server.domain.upload_options import UploadOptions, part_size_for
+from ledgerlift_server.domain.upload_tally import OpeningTally
 from ledgerlift_server.domain.validation import Limits, validate_spec
 
 
@@ -37,6 +38,7 @@ class UploadService:
         self._limits = limits
         self._new_id = new_id
         self._on_removals = on_removals
+        self.tally = OpeningTally()
 
     async def open(self, caller: Caller, spec: UploadSpec, *, epoch: int = 0) -> Opened:
         """Open a session, or find the one of `spec.request_id`.
@@ -57,6 +59,8 @@ class UploadService:
         opened = await self._ledger.open(new, caller)
         if not opened.created:
             check_same_request(opened.session, spec)
+        elif opened.session.state is UploadState.COMMITTED:
+            self.tally.deduplicated += 1
         return opened
 
     async def get(self, caller: Caller, upload_id: str) -> tuple[UploadSession, Document | None]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import Any
 
-import grpc
-
+from ledgerlift_server.interceptors.call_code import code_of
 from ledgerlift_server.interceptors.policy import Policies
 from ledgerlift_server.interceptors.wrap import Call, CallInterceptor, Proceed
 from ledgerlift_server.resilience.deadline import Clock
@@ -36,18 +34,8 @@ class AccessLog(CallInterceptor):
         finally:
             level = logging.INFO if call.method in self._policies else logging.DEBUG
             facts = {
-                "code": _code(call.context, failure),
+                "code": code_of(call.context, failure),
                 "duration_ms": round((self._clock() - started) * 1000, 3),
                 "peer": call.context.peer(),
             }
             logger.log(level, "call_ended", extra=facts)
-
-
-def _code(context: Any, failure: BaseException | None) -> str:
-    if failure is None or isinstance(failure, grpc.aio.AbortError):
-        code = context.code()
-        return code.name if isinstance(code, grpc.StatusCode) else "OK"
-    if isinstance(failure, (asyncio.CancelledError, grpc.aio.InternalError)):
-        # grpc cancels the call, or refuses to write, when its client has left or its client's deadline has passed.
-        return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
-    return "UNKNOWN"

@@ -15,9 +15,11 @@ from ledgerlift_server.interceptors.deadline import Deadlines
 from ledgerlift_server.interceptors.decoding import Decoding
 from ledgerlift_server.interceptors.error_mapping import ErrorMapping
 from ledgerlift_server.interceptors.lifecycle import Lifecycle
+from ledgerlift_server.interceptors.metrics import Metrics
 from ledgerlift_server.interceptors.policy import Policies
 from ledgerlift_server.interceptors.request_id import RequestIds
 from ledgerlift_server.interceptors.retry import Retries
+from ledgerlift_server.observability.metrics.calls import CallMetrics
 
 
 def build_chain(
@@ -31,11 +33,13 @@ def build_chain(
     lowered_timeouts: Mapping[int, float],
     new_id: Callable[[], str],
     log_calls: bool,
+    metrics: CallMetrics | None,
 ) -> Sequence[grpc.aio.ServerInterceptor]:
     """What stands above a line sees everything that happens below it."""
     return [
         RequestIds(new_id),  # first, so that every log entry has its id
         *([AccessLog(policies)] if log_calls else []),  # sees the code that the caller sees
+        *([Metrics(metrics)] if metrics is not None else []),  # counts the code that the caller sees
         ErrorMapping(),  # answers whatever anything below raises
         Deadlines(policies, lowered_timeouts),  # counts the time of everything below
         Authentication(policies, authenticator),

@@ -71,6 +71,10 @@ class RetryBudget:
         self._refill = refill
         self._tokens = tokens
         self._lock = threading.Lock()
+        self.taken = 0
+        """Attempts paid for since the process began."""
+        self.denied = 0
+        """Those that there was not enough left for."""
 
     @property
     def tokens(self) -> float:
@@ -81,8 +85,10 @@ class RetryBudget:
         """Pay for one more attempt. False: there is not enough left, and nothing was taken."""
         with self._lock:
             if self._tokens < 1.0:
+                self.denied += 1
                 return False
             self._tokens -= 1.0
+            self.taken += 1
             return True
 
     def succeeded(self) -> None:

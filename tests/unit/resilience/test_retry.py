@@ -148,6 +148,16 @@ def test_successes_pay_for_further_attempts() -> None:
     assert budget.take()
 
 
+def test_a_budget_counts_what_it_allows_and_what_it_denies() -> None:
+    """Attempts paid for, and those that there was nothing left for; a success is neither."""
+    clock, budget = ManualClock(), RetryBudget(2.0, 0.5)
+    for _ in range(3):
+        _pauses(_attempts(POLICY, clock, budget), clock)
+    assert (budget.taken, budget.denied) == (2, 3)
+    budget.succeeded()
+    assert (budget.taken, budget.denied) == (2, 3)
+
+
 def test_what_is_refused_for_another_reason_costs_no_token() -> None:
     """The deadline, the patience and the number are looked at first."""
     clock, budget = ManualClock(), RetryBudget(2.0, 0.5)

@@ -54,7 +54,7 @@ class Calls:
         self._clients = clients
         self._options = options
         self._policy = RetryPolicy(FIRST_PAUSE, LONGEST_PAUSE, options.max_attempts, PATIENCE)
-        self._budget = RetryBudget(BUDGET, BUDGET_REFILL)
+        self.budget = RetryBudget(BUDGET, BUDGET_REFILL)
         self._sleep = sleep
         self._jitter = jitter
 
@@ -79,11 +79,11 @@ class Calls:
                     raise DeadlineExceeded("the object store did not answer before the deadline") from error
                 if credentials_are_stale(error):
                     self._clients.expire()
-                attempts = attempts or Attempts(self._policy, self._budget, jitter=self._jitter)
+                attempts = attempts or Attempts(self._policy, self.budget, jitter=self._jitter)
                 pause = attempts.again() if is_transient(error) else None
                 if pause is None:
                     raise translate(error, operation) from error
                 self._sleep(pause)
             else:
-                self._budget.succeeded()
+                self.budget.succeeded()
                 return result

@@ -28,6 +28,7 @@ class S3Store(StoreOnThreads):
         self._clients = Clients(options, clock=clock)
         self._integrity = Integrity()
         calls = Calls(self._clients, options)
+        self.retry_budget = calls.budget
         self._bucket = S3Objects(calls, options, self._integrity)
         self._probe = Probe(calls, options)
         super().__init__("s3", self._bucket, S3Multiparts(calls, options, self._integrity), dependency)

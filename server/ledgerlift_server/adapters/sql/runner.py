@@ -87,7 +87,7 @@ class Runner:
         self._outages = RetryPolicy(
             OUTAGE_FIRST_PAUSE, OUTAGE_LONGEST_PAUSE, OUTAGE_ATTEMPTS, options.outage_patience
         )
-        self._budget = RetryBudget(connections * (OUTAGE_ATTEMPTS - 1), BUDGET_REFILL)
+        self.budget = RetryBudget(connections * (OUTAGE_ATTEMPTS - 1), BUDGET_REFILL)
         self._sleep = sleep
         self._jitter = jitter
 
@@ -105,7 +105,7 @@ class Runner:
                     raise Overloaded("too many writers want the same rows") from lost
             except (_Lost, _Unanswered) as failure:
                 # Its patience begins now: a transaction that was cut off late has the same time as one that was not.
-                outages = outages or Attempts(self._outages, self._budget, jitter=self._jitter)
+                outages = outages or Attempts(self._outages, self.budget, jitter=self._jitter)
                 if isinstance(failure, _Unanswered) and self._committed(name, failure, outages):
                     return failure.result  # type: ignore[no-any-return]  # what `work` returned
                 pause = outages.again()
@@ -113,7 +113,7 @@ class Runner:
                     logger.warning("database_lost", extra={"transaction": name, "attempts": outages.made})
                     raise DependencyUnavailable("the database cannot be asked") from failure
             else:
-                self._budget.succeeded()
+                self.budget.succeeded()
                 return result
             self._sleep(pause)
 

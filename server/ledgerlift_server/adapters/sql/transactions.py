@@ -90,6 +90,7 @@ class Database:
         """What every call goes by."""
         limit = connections(url, self._options)
         self._runner = Runner(self._engine, flavour, self._options, connections=limit, sleep=sleep, jitter=jitter)
+        self.retry_budget = self._runner.budget
 
     async def read(self, name: str, work: Callable[[Transaction], T]) -> T:
         """The result of `work`, which only reads, in one consistent state. `name` stands in the logs."""
