@@ -153,6 +153,21 @@ async def test_cancelling_ends_the_call_that_is_under_way(peer: UploadPeer, meth
         assert await asyncio.to_thread(peer.abandoned.wait, PATIENCE)
 
 
+async def test_cancelling_ends_a_stream_that_the_server_does_not_read(peer: UploadPeer) -> None:
+    """While messages wait for room, and even where the exception, and with it the call, is kept."""
+    peer.fail("Upload", Fault(hang=PATIENCE, after=1))
+    async with client_of(peer.target, ClientOptions(message_size=1 << 20)) as client:
+        waiting = asyncio.Event()
+        task = asyncio.create_task(client.upload(bytes(16 << 20), filename="a.bin", progress=lambda _: waiting.set()))
+        await waiting.wait()
+        assert await asyncio.to_thread(peer.hanging.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as kept:
+            await task
+        assert await asyncio.to_thread(peer.abandoned.wait, PATIENCE / 2)
+        assert kept.value is not None
+
+
 async def test_a_timeout_of_asyncio_is_a_timeout(peer: UploadPeer) -> None:
     """Like every other cancellation, and the session stays for the request id."""
     peer.fail("Upload", Fault(hang=PATIENCE, after=1))

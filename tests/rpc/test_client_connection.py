@@ -14,6 +14,8 @@ from ledgerlift.v1 import upload_service_pb2 as pb
 from ledgerlift.v1 import upload_service_pb2_grpc
 from ledgerlift_client import ClientOptions, LedgerLiftClient
 
+pytestmark = pytest.mark.usefixtures("both_clients")
+
 IMPATIENT = ClientOptions(max_attempts=3, backoff_base=0.01)
 """All attempts are over long before grpc asks for the health again: a second, which cannot be set."""
 TIMEOUT = 30

@@ -14,6 +14,8 @@ from ledgerlift_client import ClientOptions, LedgerLiftClient, ProcessingStatus,
 
 from tests.support.any_method import AnyMethodServer, fail, hang
 
+pytestmark = pytest.mark.usefixtures("both_clients")
+
 ID = "00000000-0000-7000-8000-000000000000"
 SHORT = 0.4
 IN_TIME = 15.0
@@ -58,6 +60,7 @@ def hanging() -> Iterator[AnyMethodServer]:
         yield server
 
 
+@pytest.mark.blocking_client
 def test_every_method_is_looked_at() -> None:
     """A method that is added to the client and not to this file fails here."""
     public = {name for name in dir(LedgerLiftClient) if not name.startswith("_")}

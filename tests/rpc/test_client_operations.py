@@ -11,11 +11,20 @@ from ledgerlift_client import BreakerState, HealthStatus, LedgerLiftClient, _con
 
 from tests.support.server_thread import server_in_thread
 
+pytestmark = pytest.mark.usefixtures("both_clients")
+
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerLiftClient]:
-    """A client of a server of these tests' own."""
-    with server_in_thread(tmp_path_factory.mktemp("server")) as server, LedgerLiftClient(server.address) as made:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of these tests' own."""
+    with server_in_thread(tmp_path_factory.mktemp("server")) as server:
+        yield server.address
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[LedgerLiftClient]:
+    """A client of it."""
+    with LedgerLiftClient(address) as made:
         yield made
 
 
@@ -60,6 +69,7 @@ def test_storage_statistics_count_operations(client: LedgerLiftClient) -> None:
         assert one.buckets[-1].upper_bound is None
 
 
+@pytest.mark.blocking_client
 def test_what_is_unset_is_none_and_what_is_new_is_unknown() -> None:
     """A report of a server that has looked at nothing yet, and a state that this client does not know."""
     report = _convert_operations.health_report(pb.HealthReport())
