@@ -219,13 +219,19 @@ class ServerProcess:
 
 
 async def wait_until_serving(address: str, service: str = "") -> None:
-    """Return once health says SERVING."""
-    async with grpc.aio.insecure_channel(address) as channel:
+    """Return once health says SERVING. UNAVAILABLE means not yet."""
+    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(START_TIMEOUT):
         request = health_pb2.HealthCheckRequest(service=service)
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        async for answer in stub.Watch(request, timeout=START_TIMEOUT, wait_for_ready=True):
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                return
+        while True:
+            try:
+                async for answer in stub.Watch(request, timeout=START_TIMEOUT, wait_for_ready=True):
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+                break
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
     raise AssertionError(f"{service or 'the server'} at {address} never served")
 
 

@@ -1,8 +1,8 @@
 """`python -m tests.support.unreliable_server SHARE AGE`: the server behind an intermediary that has bad days.
 
 It answers UNAVAILABLE to a SHARE (0 to 1) of all calls of whatever service, health included, without any detail, as
-proxies do: one half of them before the server hears of the call, the other half in place of an answer that the server
-has given, so that what was asked for is done and the caller is told otherwise. And it moves clients to a new
+proxies do: to one half of them before the server hears of the call, to the other half in place of an answer that the
+server has given, so that what was asked for is done and the caller is told otherwise. And it moves clients to a new
 connection every AGE milliseconds, in order (GOAWAY), as proxies do.
 """
 
