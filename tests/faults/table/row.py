@@ -12,6 +12,7 @@ import grpc
 from tests.faults.claims import percentile
 from tests.faults.table.faults import Fault
 from tests.faults.table.installation import RECOVERY_TIMEOUT, Installation
+from tests.faults.table.open_spans import Span, open_spans
 from tests.faults.table.workload import KINDS, UNARY, Acknowledged, Call, Workload, downloaded
 from tests.support.invariants import clean_up, everything
 from tests.support.stores import Stores
@@ -93,6 +94,7 @@ async def measure(site: Installation, fault: Fault) -> Row:
                 if not await asyncio.to_thread(_until_well, workload, ended):
                     row.problems.append(f"not well {PATIENCE:g} s after it")
             _look_at(row, workload.calls, began, ended)
+            row.open_p99 = _open_p99(workload.calls, open_spans(server.log("breaker_changed")))
             row.acknowledged = len(workload.acknowledged)
             row.lost = await asyncio.to_thread(_lost, server.address, workload.acknowledged)
             if await server.stop() != 0:
@@ -119,13 +121,18 @@ def _look_at(row: Row, calls: list[Call], began: float, ended: float) -> None:
     row.seen = Counter(f"{call.code} {call.reason}".strip() for call in concerned)
     row.worst_unary = max(call.seconds for call in concerned if call.kind in UNARY)
     row.worst_stream = max(call.seconds for call in concerned if call.kind not in UNARY)
-    refused = [call.seconds for call in concerned if call.kind in UNARY and call.reason == "CIRCUIT_OPEN"]
-    row.open_p99 = percentile(refused, 0.99) if refused else None
     row.recovery = max([0.0, *(call.ended - ended for call in concerned if not call.fine)])
     if row.worst_unary > UNARY_LIMIT + ANSWERED:
         row.problems.append(f"a short call took {row.worst_unary:.1f} s")
     for what in sorted({(call.kind, call.code, call.reason) for call in concerned if call.code not in ALLOWED}):
         row.problems.append("{} was answered {} {}".format(*what))
+
+
+def _open_p99(calls: list[Call], spans: list[Span]) -> float | None:
+    """Of short calls that were refused; one that was let through to try, and refused behind that, is none of them."""
+    refused = [call for call in calls if call.kind in UNARY and call.reason == "CIRCUIT_OPEN"]
+    seconds = [call.seconds for call in refused if any(span.covers(call) for span in spans)]
+    return percentile(seconds, 0.99) if seconds else None
 
 
 def _lost(address: str, acknowledged: list[Acknowledged]) -> int:
