@@ -44,7 +44,8 @@ ENV PATH=/opt/ledgerlift/bin:/usr/local/bin:/usr/bin:/bin \
     DATA_DIR=/var/lib/ledgerlift
 USER 10001:10001
 WORKDIR /
-EXPOSE 50051
+# gRPC, and metrics where METRICS_ADDRESS says so.
+EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
 # `liveness` and not `readiness`: some that run images restart what is unhealthy, and a database that is down is no
 # reason to restart. What waits for a server to be ready asks for `readiness` (docker-compose.yml).

@@ -90,4 +90,5 @@ def at_port(environment: Mapping[str, str], port: int) -> dict[str, str]:
     """`environment` with another port of loopback in place of OWN_PORT of everywhere."""
     host, _, own = environment["GRPC_ADDRESS"].rpartition(":")
     assert (host, int(own)) == ("0.0.0.0", OWN_PORT)  # noqa: S104 - a container's, not ours
-    return {**environment, "GRPC_ADDRESS": f"{host}:{port}"}
+    metrics = {"METRICS_ADDRESS": "127.0.0.1:0"} if "METRICS_ADDRESS" in environment else {}
+    return {**environment, **metrics, "GRPC_ADDRESS": f"{host}:{port}"}

@@ -49,7 +49,9 @@ def test_no_step_works_as_root_when_it_runs() -> None:
     assert final.all("USER") == [f"{USER}:{USER}"]
     assert (final.words("ENTRYPOINT"), final.words("CMD")) == (["ledgerlift-server"], ["serve"])
     assert final.all("STOPSIGNAL") == ["SIGTERM"]
-    assert final.all("EXPOSE") == [final.environment["GRPC_ADDRESS"].rpartition(":")[2]]
+    metrics = settings_of(ROOT / ".env.prod.example")["METRICS_ADDRESS"]
+    ports = [address.rpartition(":")[2] for address in (final.environment["GRPC_ADDRESS"], metrics)]
+    assert final.all("EXPOSE") == [" ".join(ports)]
 
 
 def test_the_probe_is_the_one_that_the_tests_use() -> None:

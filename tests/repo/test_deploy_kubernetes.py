@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ledgerlift_server.grpc_server import SERVICES
 from ledgerlift_server.health.board import HealthBoard
 from ledgerlift_server.settings import InvalidSettings, Settings, load
 
 from tests.repo.dockerfile import stages
-from tests.repo.manifests import OVERLAYS, Manifests, matches, rendered
+from tests.repo.manifests import KUBERNETES, OVERLAYS, Manifests, matches, rendered
 from tests.repo.memory_formula import in_bytes, needed
 from tests.support.certificates import Authority
 from tests.support.programs import run
@@ -173,16 +174,28 @@ def test_everything_means_the_same_pods(manifests: Manifests) -> None:
 
 
 def test_ports_are_where_it_listens(manifests: Manifests, settings_of: Any) -> None:
-    """Container, Service and policy let callers to the port of GRPC_ADDRESS, on the pod's own address."""
-    port = settings_of(manifests).port
-    assert settings_of(manifests).host == "0.0.0.0"  # noqa: S104 - a pod's
-    (container_port,) = manifests.server["ports"]
+    """Container, Service and policy let callers to GRPC_ADDRESS, and Prometheus to METRICS_ADDRESS."""
+    given = settings_of(manifests)
+    addresses = {"grpc": given.grpc_address, "metrics": given.metrics_address}
+    ports = {name: int(address.removeprefix("0.0.0.0:")) for name, address in addresses.items()}
     service = manifests.one("Service")["spec"]
-    (service_port,) = service["ports"]
-    (ingress,) = manifests.one("NetworkPolicy")["spec"]["ingress"]
-    assert container_port["containerPort"] == service_port["port"] == ingress["ports"][0]["port"] == port
-    assert service_port["targetPort"] == container_port["name"]
+    assert {port["name"]: port["containerPort"] for port in manifests.server["ports"]} == ports
+    assert {port["name"]: port["port"] for port in service["ports"]} == ports
+    assert {port["name"]: port["targetPort"] for port in service["ports"]} == {name: name for name in ports}
     assert service["clusterIP"] == "None"
+    allowed = [[port["port"] for port in rule["ports"]] for rule in manifests.one("NetworkPolicy")["spec"]["ingress"]]
+    assert allowed == [[ports["grpc"]], [ports["metrics"]]]
+
+
+def test_the_service_monitor_means_the_service(manifests: Manifests) -> None:
+    """The Prometheus operator finds the Service by its label, and the port by its name."""
+    file = KUBERNETES / "components/prometheus-operator/servicemonitor.yaml"
+    monitor = yaml.safe_load(file.read_text())["spec"]
+    service = manifests.one("Service")
+    assert matches(monitor["selector"]["matchLabels"], service["metadata"]["labels"])
+    assert {endpoint["port"] for endpoint in monitor["endpoints"]} < {
+        port["name"] for port in service["spec"]["ports"]
+    }
 
 
 def test_pods_have_nothing_that_they_do_not_need(manifests: Manifests) -> None:
