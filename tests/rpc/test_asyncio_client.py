@@ -218,13 +218,17 @@ async def test_a_silent_pipe_does_not_keep_a_cancelled_task(peer: UploadPeer) ->
         other.flush()
         async with AsyncLedgerLiftClient(peer.target, options=SMALL) as client:
             task = asyncio.create_task(client.upload(stream, filename="a.bin"))
-            assert await asyncio.to_thread(_until, lambda: sum(len(one) for one in peer.received) >= 2)
+            assert await asyncio.to_thread(_until, lambda: _received(peer) == 300)  # the next read waits
             task.cancel()
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(asyncio.CancelledError):
                     await task
             other.close()  # the thread reads the end, and ends
             await nothing_left(set(asyncio.all_tasks()), set())
+
+
+def _received(peer: UploadPeer) -> int:
+    return sum(length for messages in peer.received for _, length in messages)
 
 
 def _until(holds: Any) -> bool:
@@ -476,6 +480,29 @@ async def test_closing_ends_calls_with_a_word(peer: UploadPeer) -> None:
         await task
     with pytest.raises(RuntimeError, match="closed"):
         await client.upload(b"x", filename="a.bin")
+
+
+async def test_a_call_that_grpc_does_not_end_is_not_waited_for(
+    peer: UploadPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever, should the transport miss its deadline; and closing is bounded as well."""
+
+    class Stuck(grpc.aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("ledgerlift_client._aio._calls.OVERDUE", 0.1)
+    monkeypatch.setattr("ledgerlift_client._aio._calls.CLOSE_PATIENCE", 0.1)
+    async with asyncio.timeout(PATIENCE), client_of(peer.target, SMALL, interceptors=[Stuck()]) as client:
+        with pytest.raises(errors.DeadlineExceeded, match="did not end"):
+            await client.get("d", timeout=0.2)
+        assert (await client.upload(DATA[:100], filename="a.bin")).document.size == 100
+        channel = client._calls._channel
+        assert channel is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(channel, "close", asyncio.Event().wait)
+            await client.close()
+        await channel.close()
 
 
 async def test_interceptors_see_every_call(peer: UploadPeer) -> None:

@@ -34,6 +34,8 @@ from ledgerlift_client import (
 
 from tests.support.upload_peer import Fault, UploadPeer
 
+pytestmark = pytest.mark.usefixtures("both_clients")
+
 FAST: dict[str, Any] = {"backoff_base": 0.001, "backoff_cap": 0.002, "message_size": 50, "segment_size": 256}
 DATA = bytes(os.urandom(1000))
 REFUSED = grpc.StatusCode.PERMISSION_DENIED
@@ -112,6 +114,7 @@ def test_a_transfer_that_has_begun_waits_for_the_breaker(peer: UploadPeer) -> No
 
 
 @pytest.mark.parametrize("method", ["Upload", "CreateUpload", "DownloadDocument"])
+@pytest.mark.blocking_client
 def test_a_token_ends_a_transfer_from_another_thread(peer: UploadPeer, method: str) -> None:
     """At once, though the server hangs; the server hears of it, and the session stays."""
     token = CancelToken()
@@ -138,6 +141,7 @@ def test_a_token_ends_a_transfer_from_another_thread(peer: UploadPeer, method: s
     assert isinstance(events[-1].error, errors.Cancelled)
 
 
+@pytest.mark.blocking_client
 def test_a_token_ends_a_wait(peer: UploadPeer) -> None:
     """Between two attempts nobody sleeps on; what is durable is told."""
     token = CancelToken()
@@ -237,6 +241,7 @@ def test_one_failure_of_many_is_an_outcome(peer: UploadPeer, tmp_path: Any) -> N
     assert (most, running) == (2, 0)
 
 
+@pytest.mark.blocking_client
 def test_many_uploads_are_cancelled_together(peer: UploadPeer) -> None:
     """By one token: those that run and those that wait."""
     token = CancelToken()
@@ -354,6 +359,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 @pytest.mark.parametrize("supported", [False, True])
+@pytest.mark.blocking_client
 def test_a_forked_process_is_told_and_does_not_hang(peer: UploadPeer, supported: bool) -> None:
     """The client is the parent's, who goes on with it; the child is told what works in it, before a call hangs."""
     variables = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "1" if supported else ""}
@@ -369,6 +375,7 @@ def test_a_forked_process_is_told_and_does_not_hang(peer: UploadPeer, supported:
     assert "`spawn`" in done.stdout
 
 
+@pytest.mark.blocking_client
 def test_closing_is_bounded(peer: UploadPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """gRPC's own `close` has waited for ever (grpc#20026); ours tells and goes on."""
     never = threading.Event()
@@ -387,6 +394,7 @@ def test_closing_is_bounded(peer: UploadPeer, monkeypatch: pytest.MonkeyPatch) -
     real.close()
 
 
+@pytest.mark.blocking_client
 def test_a_call_that_grpc_does_not_end_is_not_waited_for(peer: UploadPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind its deadline the client goes on by itself."""
 
@@ -408,6 +416,7 @@ def test_a_call_that_grpc_does_not_end_is_not_waited_for(peer: UploadPeer, monke
     assert peer.abandoned.wait(20)
 
 
+@pytest.mark.blocking_client
 def test_the_command_ends_with_its_work() -> None:
     """Whatever a library would still do on the interpreter's way out: a finished command has once hung there."""
     code = (
