@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -173,8 +174,9 @@ async def test_a_loop_that_is_held_up_shows_at_once_and_in_the_histogram(tmp_pat
     async with measured(tmp_path) as (_, metrics):
         await until(metrics, lambda now: now.value("ledgerlift_event_loop_lag_seconds_count") >= 1)
         # The server's loop is this test's own: nothing of it turns until one of these scrapes has said so.
+        give_up_at = time.monotonic() + TIMEOUT
         while (hanging := scrape_in_place(metrics)).value("ledgerlift_event_loop_overdue_seconds") < 0.2:
-            pass
+            assert time.monotonic() < give_up_at, "it hangs, and the scrape does not say so"
         after = await until(metrics, lambda now: now.value("ledgerlift_event_loop_lag_seconds_sum") > 0.2)
     overdue = hanging.value("ledgerlift_event_loop_overdue_seconds")
     assert after.value("ledgerlift_event_loop_lag_seconds_sum") >= overdue
