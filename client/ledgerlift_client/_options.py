@@ -60,9 +60,11 @@ class ClientOptions:
     """Largest message received."""
     keepalive_time: float = 30.0
     """Between pings while calls are running; the server allows no less than this many seconds."""
-    health_checking: bool = True
+    health_checking: bool = False
     """Servers that say of themselves that they are not serving (they start, or drain) get no new calls. A server
-    without the standard health service counts as serving."""
+    without the standard health service counts as serving. Off, because gRPC's own code (1.85) can end the whole
+    process by a segmentation fault when a connection breaks right after it was made (docs/adr/0017); without it such
+    a server refuses the call, and it is made again."""
     breaker_failures: int = 5
     """Calls in a row that nobody answers; then calls are refused on this side (`CircuitOpen`)."""
     breaker_recovery: float = 30.0

@@ -13,12 +13,19 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ledgerlift.v1 import upload_service_pb2 as pb
 from ledgerlift.v1 import upload_service_pb2_grpc
 from ledgerlift_client import ClientOptions, LedgerLiftClient
+from ledgerlift_client._channel import channel_options
 
 pytestmark = pytest.mark.usefixtures("both_clients")
 
-IMPATIENT = ClientOptions(max_attempts=3, backoff_base=0.01)
+IMPATIENT = ClientOptions(max_attempts=3, backoff_base=0.01, health_checking=True)
 """All attempts are over long before grpc asks for the health again: a second, which cannot be set."""
 TIMEOUT = 30
+
+
+def test_no_health_is_followed_unless_that_is_asked_for() -> None:
+    """grpc's code for it can end the process of whoever uses it."""
+    assert "healthCheckConfig" not in dict(channel_options(ClientOptions()))["grpc.service_config"]
+    assert "healthCheckConfig" in dict(channel_options(IMPATIENT))["grpc.service_config"]
 
 
 class Moody(health_pb2_grpc.HealthServicer, upload_service_pb2_grpc.UploadServiceServicer):
