@@ -28,8 +28,9 @@ from tests.support.unreliable_wire import Fate, Traffic, UnreliableWire
 
 RESET, SLOW, UNAVAILABLE = 0.30, 0.10, 0.10
 """Shares of connections, connections and calls."""
-RESET_WITHIN = 64 * KIB
-"""Bytes of a connection by which it is reset, at the latest: about what it carries in its life."""
+RESET_WITHIN = 16 * KIB
+"""Bytes of a connection by which it is reset, at the latest: less than one document, so that nearly every connection
+that is to be reset lives to see it."""
 SLOWEST = 0.5
 """Seconds that an answer is held up at most."""
 CONNECTION_AGE = 1000
