@@ -34,7 +34,12 @@ TIMEOUT = 120.0
 
 async def stalls(stores: Stores, *, slots: int, stall_timeout: float) -> list[Claim]:
     """Time short calls on an idle server, and again beside `slots` stalled uploads; then what these are told."""
-    environment = {"MAX_CONCURRENT_UPLOADS": str(slots), "UPLOAD_STALL_TIMEOUT": str(stall_timeout)}
+    environment = {
+        "MAX_CONCURRENT_UPLOADS": str(slots),
+        "UPLOAD_STALL_TIMEOUT": str(stall_timeout),
+        # A part buffer for each: with less, those that get none are told OVERLOADED, and hold their slot no longer.
+        "UPLOAD_MEMORY_BUDGET": str(slots * 2 * stores.part_size),
+    }
     async with stores.server(**environment) as server:
         document_id = await asyncio.to_thread(_some_document, server.address)
         with grpc.insecure_channel(server.address) as channel, grpc.insecure_channel(server.address) as other:
