@@ -33,7 +33,8 @@ OWN_COMMANDS = {"ledgerlift", "ledgerlift-server"}
 KNOWN_COMMANDS = {
     *("base64", "bash", "cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "grep", "head", "jq", "kill"),
     *("kubectl", "ls", "mkdir", "pip", "python", "python3", "sed", "sha256sum", "sleep", "source", "tail", "trap"),
-    *("wait", "grpcurl", "grpc_health_probe", "toxiproxy-server", "versitygw"),
+    *("wait", "grpcurl", "grpc_health_probe", "toxiproxy-server", "versitygw", "kustomize", "pg_dump", "pg_restore"),
+    *("set", "."),
 }
 OWN_FOLDERS = ("scripts", "demo", "docs", "deploy", "protos", "tests", "benchmarks", ".ci")
 
@@ -125,13 +126,13 @@ def copied_checkout(folder: Path) -> Path:
     return folder
 
 
-def perform(block: Block, folder: Path, address: str) -> subprocess.CompletedProcess[str]:
-    """Run the block as pasted, but for the address; what it wrote, stdout and stderr together."""
+def perform(block: Block, folder: Path, address: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the block as pasted, but for the address, with `more` in its environment; all that it wrote."""
     interpreter = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
     return subprocess.run(
         [*interpreter, "-c", block.text.replace(ADDRESS, address)],
         cwd=folder,
-        env=environment(LEDGERLIFT_TARGET=address, PATH=f"{TOOLS}:{environment()['PATH']}"),
+        env=environment(**{"LEDGERLIFT_TARGET": address, "PATH": f"{TOOLS}:{environment()['PATH']}"} | more),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
