@@ -95,7 +95,7 @@ async def test_its_commands_bring_a_document_back(
     await run("kustomize")
     first = await start_server(DATABASE_URL=postgres_url, **store)
     before = await asyncio.to_thread(upload, first.address, b"before the backup")
-    await first.stop()  # or its janitor's lease would be in the backup, and keep a janitor waiting for a minute
+    await first.stop()  # or its janitor's lease would be in the backup, and keep a janitor waiting for two minutes
     await run("pg_dump", DATABASE_URL=postgres_url)
     await first.restart()
     after = await asyncio.to_thread(upload, first.address, b"after the backup")
