@@ -251,7 +251,7 @@ def test_many_uploads_are_cancelled_together(peer: UploadPeer) -> None:
         items = [UploadItem(b"x", filename="a.bin") for _ in range(5)]
         outcomes = client.upload_many(items, concurrency=2, cancel=token)
     assert [type(outcome.error) for outcome in outcomes] == [errors.Cancelled] * 5
-    assert peer.count("Upload") == 2
+    assert 1 <= peer.count("Upload") <= 2  # the second may not have begun when the token was cancelled
 
 
 # The channel and the process
