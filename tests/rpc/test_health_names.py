@@ -107,3 +107,13 @@ async def test_a_watcher_that_takes_nothing_does_not_hold_the_drain(tmp_path: Pa
                 assert (await watch.read()).status == NOT_SERVING
                 await server.stop(1.0)
     assert [entry for entry in log() if entry["level"] in ("error", "critical")] == []
+
+
+async def test_a_message_that_is_on_its_way_does_not_keep_the_status_back(tmp_path: Path) -> None:
+    """A drain in the middle of a message: the watcher gets the message and its status, not silence."""
+    async with in_process_server(tmp_path) as server:
+        with ShutWindow(server.address, "/grpc.health.v1.Health/Watch", b"") as slow:
+            await asyncio.to_thread(slow.until_answered)
+            await server.drain()
+            await asyncio.to_thread(slow.open)
+            await asyncio.to_thread(slow.until_trailers)

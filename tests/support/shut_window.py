@@ -1,4 +1,4 @@
-"""A gRPC client that takes nothing: its HTTP/2 window for what a call answers is 0 bytes, and stays so.
+"""A gRPC client that takes nothing: its HTTP/2 window for what a call answers is 0 bytes, until it opens it.
 
 Such a client holds whatever waits for its message to be sent. No gRPC library offers that, so the frames are made
 here (RFC 9113), the headers without compression (RFC 7541, 6.2.2).
@@ -53,6 +53,17 @@ class ShutWindow:
             if (kind, stream) == (HEADERS, 1):
                 return
             assert (kind, stream) != (DATA, 1), "the window is not shut"
+
+    def open(self) -> None:
+        """Take messages from now on."""
+        self._socket.sendall(_frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, 65_535)))
+
+    def until_trailers(self) -> None:
+        """Return once the call has its status. Raises TimeoutError."""
+        while True:
+            kind, flags, stream = self._next_frame()
+            if (kind, stream) == (HEADERS, 1) and flags & END_STREAM:
+                return
 
     def _next_frame(self) -> tuple[int, int, int]:
         head = self._read(9)

@@ -7,6 +7,7 @@ that it lets proceed.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,9 @@ Behavior = Callable[[Any, Any], Awaitable[Any]]
 """(request or iterator of requests, context) -> the response; None where responses were written instead."""
 Proceed = Callable[[], Awaitable[Any]]
 """Goes on with the call, further in. Once; again only where there is one request and one response."""
+
+WRITE_PATIENCE = 1.0
+"""Seconds that the last message of a call that is ended gets to go out: a client that does not read gets no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def behavior_of(handler: Handler) -> Behavior:
             # run its `finally` in another task, and none of the call's context variables would be there.
             async with aclosing(method(request, context)) as responses:
                 async for response in responses:
-                    await context.write(response)
+                    await _write(context, response)
 
         return write_all
 
@@ -83,6 +87,20 @@ def behavior_of(handler: Handler) -> Behavior:
         return method(request, context)
 
     return inline
+
+
+async def _write(context: Any, response: Any) -> None:
+    """Write; cancelled meanwhile, by a drain or a deadline, let the message go out first.
+
+    gRPC takes no status while a message is on its way, and its caller would hear nothing until its own deadline.
+    """
+    writing = asyncio.ensure_future(context.write(response))
+    writing.add_done_callback(lambda write: write.cancelled() or write.exception())
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait({writing}, timeout=WRITE_PATIENCE)
+        raise
 
 
 def rebuilt(
