@@ -73,8 +73,9 @@ async def serving(
         core = await stack.enter_async_context(built(settings, checkpoint=checkpoint))
         pulses = SessionPulses(core.ledger, interval=settings.upload_options.result_poll)
         health = build_health(settings, core, [service.full_name for service in SERVICES], stack)
-        metrics = ServerMetrics(settings, core, policies_of(SERVICES))
-        running = _server(settings, core, health, pulses, authenticator or Anybody(), metrics)
+        policies = policies_of(SERVICES)
+        metrics = ServerMetrics(settings, core, policies)
+        running = _server(settings, core, policies, health, pulses, authenticator or Anybody(), metrics)
         if settings.metrics_address is not None:  # before anything is waited for, and until everything has ended
             running.metrics_address = await metrics.serve(settings.metrics_address, stack)
         await running.listen(settings.port, _credentials(settings))
@@ -94,6 +95,7 @@ async def serving(
 def _server(
     settings: Settings,
     core: Core,
+    policies: Policies,
     health: Health,
     pulses: SessionPulses,
     authenticator: Authenticator,
@@ -120,7 +122,6 @@ def _server(
         core.compute,
         block_size=min(MAX_DOWNLOAD_CHUNK, settings.max_message_size - MESSAGE_HEADROOM),
     )
-    policies = policies_of(SERVICES)
     lifecycle = Lifecycle(policies)
     admission, call_retries = _admission(settings, policies), RetryBudget(RETRY_TOKENS, RETRY_REFILL)
     metrics.watch(admission, call_retries, uploads, entry, tools.pipeline.budget)

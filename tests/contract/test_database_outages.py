@@ -14,10 +14,10 @@ from typing import Any
 import psycopg2
 import pytest
 from ledgerlift_server.adapters.sql import DatabaseOptions, SqlUploadLedger
-from ledgerlift_server.adapters.sql.engine import PoolStatus
 from ledgerlift_server.adapters.sql.transactions import Again, Transaction
 from ledgerlift_server.errors import DeadlineExceeded, DependencyUnavailable, InvalidRequest, Overloaded
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
+from ledgerlift_server.resilience.pool_use import PoolUse
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -293,7 +293,7 @@ async def test_a_full_pool_is_overload(open_database: OpenDatabase, postgres_url
 
     task = asyncio.create_task(database.read("occupy", occupy))
     await asyncio.to_thread(in_use.wait, 30)
-    assert database.pool_status() == PoolStatus(size=1, checked_out=1, overflow=0, max_connections=1)
+    assert database.pool_status() == PoolUse(size=1, checked_out=1, overflow=0, max_connections=1)
     with pytest.raises(Overloaded):
         await asyncio.to_thread(database._run, "ping", _say("SELECT 1"), False)
     go_on.set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,6 @@ from ledgerlift_client import LedgerLiftClient
 
 from tests.support.command_line import PART, SERVER, Cli
 from tests.support.server_thread import server_in_thread
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for these tests."""
-    with server_in_thread(tmp_path_factory.mktemp("server"), **SERVER) as server:
-        yield server.address
-
-
-@pytest.fixture
-def cli(address: str, tmp_path: Path) -> Cli:
-    """The command in a folder of this test's own."""
-    return Cli(address, tmp_path)
 
 
 def test_health_is_told_with_its_components(cli: Cli) -> None:

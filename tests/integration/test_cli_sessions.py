@@ -7,27 +7,9 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.support.command_line import PART, SERVER, Cli
-from tests.support.server_thread import server_in_thread
+from tests.support.command_line import PART, Cli
 from tests.support.slow_wire import SlowWire
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for these tests; each test has documents of its own."""
-    with server_in_thread(tmp_path_factory.mktemp("server"), **SERVER) as server:
-        yield server.address
-
-
-@pytest.fixture
-def cli(address: str, tmp_path: Path) -> Cli:
-    """The command in a folder of this test's own."""
-    return Cli(address, tmp_path)
 
 
 def killed_upload(cli: Cli, name: str, data: bytes) -> str:

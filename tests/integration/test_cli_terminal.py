@@ -9,32 +9,17 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import pexpect
 import pytest
 
-from tests.support.command_line import PART, SERVER, Cli, plain
-from tests.support.server_thread import server_in_thread
+from tests.support.command_line import PART, Cli, plain
 from tests.support.slow_wire import SlowWire
 
 RATE = 60 * PART
 """Bytes a second of a slow connection: slow enough to be watched."""
 MOVED = re.compile(r"([\d.]+) (B|KiB|MiB) of 10\.0 MiB")
 UNIT = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024}
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for these tests; each test has documents of its own."""
-    with server_in_thread(tmp_path_factory.mktemp("server"), **SERVER) as server:
-        yield server.address
-
-
-@pytest.fixture
-def cli(address: str, tmp_path: Path) -> Cli:
-    """The command in a folder of this test's own."""
-    return Cli(address, tmp_path)
 
 
 @pytest.fixture

@@ -42,20 +42,19 @@ class Dependency:
         self,
         name: str,
         bulkhead: Bulkhead,
-        breaker: CircuitBreaker | None = None,
-        statistics: CallStatistics | None = None,
+        breaker: CircuitBreaker,
         *,
         own_timeout: float = 5.0,
         clock: Clock = time.monotonic,
     ) -> None:
-        """All three are this dependency's own; None: one with the defaults.
+        """Bulkhead and breaker are this dependency's own.
 
         `own_timeout` in seconds: a call that has waited so long for an answer when its caller's deadline comes is a
         failure of the dependency, and not of a caller in a hurry.
         """
         self.name = name
-        self.breaker = breaker or CircuitBreaker(name)
-        self.statistics = statistics or CallStatistics()
+        self.breaker = breaker
+        self.statistics = CallStatistics()
         self.bulkhead = bulkhead
         self._own_timeout = own_timeout
         self._clock = clock

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from ledgerlift_server.domain.models import Count
 from ledgerlift_server.errors import FieldViolation, InvalidRequest
@@ -17,28 +16,9 @@ from ledgerlift_server.health.resources import SystemResources
 from ledgerlift_server.resilience.breaker import BreakerSnapshot, CircuitBreaker
 from ledgerlift_server.resilience.call_statistics import OperationSnapshot
 from ledgerlift_server.resilience.deadline import Clock
+from ledgerlift_server.resilience.pool_use import PoolUse
 
 logger = logging.getLogger(__name__)
-
-
-class ConnectionPool(Protocol):
-    """Use of the database's connections."""
-
-    @property
-    def size(self) -> int:
-        """Connections that are kept."""
-
-    @property
-    def checked_out(self) -> int:
-        """Connections in use."""
-
-    @property
-    def overflow(self) -> int:
-        """Connections beyond `size` that are open."""
-
-    @property
-    def max_connections(self) -> int:
-        """Most connections at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +43,7 @@ class HealthReport:
     database: ComponentHealth
     storage: ComponentHealth
     system: SystemResources | None
-    pool: ConnectionPool | None
+    pool: PoolUse | None
     breakers: Sequence[BreakerSnapshot]
     storage_stats: StorageStats
     totals: Count
@@ -79,7 +59,7 @@ class Operations:
         storage: Component,
         breakers: Iterable[CircuitBreaker],
         *,
-        pool: Callable[[], ConnectionPool | None],
+        pool: Callable[[], PoolUse | None],
         storage_stats: Callable[[], StorageStats],
         version: str,
         clock: Clock = time.monotonic,

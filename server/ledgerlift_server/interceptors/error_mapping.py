@@ -24,7 +24,8 @@ class ErrorMapping(CallInterceptor):
         try:
             return await self._answered(call, proceed)
         except grpc.aio.InternalError:
-            # Nobody is there any more to answer. Left as it is, each such call is a traceback in grpc's log.
+            # Nobody is there any more to answer, or nobody who reads: the last message had its time (`wrap.py`).
+            # Left as it is, each such call is a traceback in grpc's log.
             raise asyncio.CancelledError from None
 
     async def _answered(self, call: Call, proceed: Proceed) -> Any:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from ledgerlift_server.interceptors.call_code import code_of
-from ledgerlift_server.interceptors.wrap import Call, CallInterceptor, Proceed
+from ledgerlift_server.interceptors.call_end import CallObserver
+from ledgerlift_server.interceptors.wrap import Call
 from ledgerlift_server.observability.metrics.calls import CallMetrics
 from ledgerlift_server.resilience.deadline import Clock
 
 
-class Metrics(CallInterceptor):
+class Metrics(CallObserver):
     """Tells `CallMetrics`. Calls of methods that do not exist reach no interceptor, and are not counted."""
 
     def __init__(self, calls: CallMetrics, *, clock: Clock = time.monotonic) -> None:
         """`clock` measures the time taken."""
+        super().__init__(clock=clock)
         self._calls = calls
-        self._clock = clock
 
-    async def around(self, call: Call, proceed: Proceed) -> Any:
-        """Count the call, whatever its end is."""
-        started = self._clock()
+    def began(self, call: Call) -> None:
+        """It is in flight."""
         self._calls.began(call.method)
-        failure: BaseException | None = None
-        try:
-            return await proceed()
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            self._calls.ended(call.method, code_of(call.context, failure), self._clock() - started)
+
+    def ended(self, call: Call, code: str, seconds: float) -> None:
+        """Count the call, whatever its end is."""
+        self._calls.ended(call.method, code, seconds)

@@ -6,7 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from ledgerlift.v1 import operations_service_pb2 as pb
 
 from ledgerlift_server.health.component import ComponentHealth
-from ledgerlift_server.health.operations import ConnectionPool, HealthReport, StorageStats
+from ledgerlift_server.health.operations import HealthReport, StorageStats
 from ledgerlift_server.health.resources import SystemResources
 from ledgerlift_server.resilience.breaker_models import BreakerSnapshot
 from ledgerlift_server.resilience.call_statistics import OperationSnapshot
@@ -33,7 +33,7 @@ def report_message(report: HealthReport) -> pb.HealthReport:
         database=_component(report.database),
         storage=_component(report.storage),
         system=None if report.system is None else _resources(report.system),
-        pool=None if report.pool is None else _pool(report.pool),
+        pool=_pool(report),
         breakers=map(breaker_message, report.breakers),
         storage_stats=stats_message(report.storage_stats),
         document_count=report.totals.documents,
@@ -96,7 +96,10 @@ def _resources(resources: SystemResources) -> pb.SystemResources:
     )
 
 
-def _pool(pool: ConnectionPool) -> pb.ConnectionPool:
+def _pool(report: HealthReport) -> pb.ConnectionPool | None:
+    pool = report.pool
+    if pool is None:
+        return None
     return pb.ConnectionPool(
         size=pool.size,
         checked_out=pool.checked_out,

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.errors import DeadlineExceeded, DependencyUnavailable, Overloaded
 from ledgerlift_server.resilience.bulkhead import Bulkhead
 from ledgerlift_server.resilience.deadline import deadline_scope
 
+from tests.support.dependencies import never_opens
 from tests.support.loop_clock import LoopClock, turns, until
 
 
@@ -33,7 +33,7 @@ def hang() -> Iterator[threading.Event]:
 
 async def test_the_answer_passes_through(bulkhead: Bulkhead) -> None:
     """A dependency that answers is not noticed."""
-    assert await Dependency("storage", bulkhead).call("ping", divmod, 7, 2) == (3, 1)
+    assert await never_opens("storage", bulkhead).call("ping", divmod, 7, 2) == (3, 1)
 
 
 async def test_what_the_adapter_translated_passes_through(bulkhead: Bulkhead) -> None:
@@ -43,12 +43,12 @@ async def test_what_the_adapter_translated_passes_through(bulkhead: Bulkhead) ->
         raise DependencyUnavailable("the storage is down")
 
     with pytest.raises(DependencyUnavailable, match="the storage is down"):
-        await Dependency("storage", bulkhead).call("ping", fail)
+        await never_opens("storage", bulkhead).call("ping", fail)
 
 
 async def test_no_free_connection_is_an_overload(bulkhead: Bulkhead, hang: threading.Event) -> None:
     """The caller may come again: nothing was begun."""
-    clock, storage = LoopClock(), Dependency("storage", bulkhead)
+    clock, storage = LoopClock(), never_opens("storage", bulkhead)
     holder = asyncio.create_task(storage.call("ping", hang.wait, 60))
     queued = asyncio.create_task(storage.call("ping", int))
     await turns()
@@ -62,7 +62,7 @@ async def test_no_free_connection_is_an_overload(bulkhead: Bulkhead, hang: threa
 
 async def test_no_answer_in_time_is_a_deadline_exceeded(bulkhead: Bulkhead, hang: threading.Event) -> None:
     """The caller learns in time that the outcome is unknown."""
-    clock, storage = LoopClock(), Dependency("storage", bulkhead)
+    clock, storage = LoopClock(), never_opens("storage", bulkhead)
     with deadline_scope(clock.deadline(2.0)):
         call = asyncio.create_task(storage.call("ping", hang.wait, 60))
     await until(lambda: bulkhead.running == 1)
@@ -73,7 +73,7 @@ async def test_no_answer_in_time_is_a_deadline_exceeded(bulkhead: Bulkhead, hang
 
 async def test_lent_memory_is_waited_for(bulkhead: Bulkhead, hang: threading.Event) -> None:
     """`lent` reaches the bulkhead: the deadline does not end the wait before the thread has."""
-    clock, storage = LoopClock(), Dependency("storage", bulkhead)
+    clock, storage = LoopClock(), never_opens("storage", bulkhead)
     with deadline_scope(clock.deadline(2.0)):
         call = asyncio.create_task(storage.call("ping", hang.wait, 60, lent=True))
     await until(lambda: bulkhead.running == 1)

@@ -19,7 +19,6 @@ from ledgerlift_server.errors import (
 )
 from ledgerlift_server.resilience.breaker import BreakerOptions, BreakerState, CircuitBreaker, Outcome
 from ledgerlift_server.resilience.bulkhead import Bulkhead
-from ledgerlift_server.resilience.call_statistics import CallStatistics
 from ledgerlift_server.resilience.deadline import deadline_scope
 
 from tests.support.loop_clock import LoopClock, turns, until
@@ -36,10 +35,8 @@ class Storage:
         self.clock = LoopClock()
         self.bulkhead = Bulkhead("storage", threads, max_wait=5.0)
         self.breaker = CircuitBreaker("storage", options, clock=self.clock)
-        self.statistics = CallStatistics()
-        self.door = Dependency(
-            "storage", self.bulkhead, self.breaker, self.statistics, own_timeout=OWN_TIMEOUT, clock=self.clock
-        )
+        self.door = Dependency("storage", self.bulkhead, self.breaker, own_timeout=OWN_TIMEOUT, clock=self.clock)
+        self.statistics = self.door.statistics
 
     async def fail(self, times: int) -> None:
         """Calls that fail, one after the other."""

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from ledgerlift_server.resilience.breaker import (
     BreakerEvent,
-    BreakerOptions,
     BreakerState,
     CallRefused,
     CircuitBreaker,
@@ -17,27 +16,8 @@ from ledgerlift_server.resilience.breaker import (
     Permit,
 )
 
+from tests.support.breakers import OPTIONS, end_all
 from tests.support.clock import ManualClock
-
-OPTIONS = BreakerOptions(jitter=0.0)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """The breaker's clock."""
-    return ManualClock()
-
-
-@pytest.fixture
-def breaker(clock: ManualClock) -> CircuitBreaker:
-    """The defaults, without randomness."""
-    return CircuitBreaker("storage", OPTIONS, clock=clock)
-
-
-def end_all(breaker: CircuitBreaker, outcome: Outcome, count: int) -> None:
-    """So many calls, one after the other."""
-    for _ in range(count):
-        breaker.acquire().end(outcome)
 
 
 def open_it(breaker: CircuitBreaker) -> None:

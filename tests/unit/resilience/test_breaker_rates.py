@@ -12,27 +12,8 @@ from ledgerlift_server.resilience.breaker import (
     Outcome,
 )
 
+from tests.support.breakers import end_all
 from tests.support.clock import ManualClock
-
-OPTIONS = BreakerOptions(jitter=0.0)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """The breaker's clock."""
-    return ManualClock()
-
-
-@pytest.fixture
-def breaker(clock: ManualClock) -> CircuitBreaker:
-    """The defaults, without randomness."""
-    return CircuitBreaker("storage", OPTIONS, clock=clock)
-
-
-def end_all(breaker: CircuitBreaker, outcome: Outcome, count: int) -> None:
-    """So many calls, one after the other."""
-    for _ in range(count):
-        breaker.acquire().end(outcome)
 
 
 def test_the_time_that_the_dependency_took_makes_a_call_slow(breaker: CircuitBreaker, clock: ManualClock) -> None:

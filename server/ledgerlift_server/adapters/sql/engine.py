@@ -11,6 +11,7 @@ from sqlalchemy import URL, Engine, QueuePool, make_url
 
 from ledgerlift_server.adapters.sql import postgresql, sqlite
 from ledgerlift_server.adapters.sql.flavour import Flavour
+from ledgerlift_server.resilience.pool_use import PoolUse
 
 SQLITE_CONNECTIONS = 8
 """Readers at once, and one writer among them: more threads than that only wait for one another."""
@@ -47,20 +48,6 @@ class DatabaseOptions:
         return self.pool_size + self.max_overflow
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
-    """Connections to PostgreSQL at one moment."""
-
-    size: int
-    """That are kept."""
-    checked_out: int
-    """In use."""
-    overflow: int
-    """Open beyond `size`."""
-    max_connections: int
-    """That may be open at once."""
-
-
 def normalise(url: str) -> URL:
     """The URL with its driver named: `postgresql` means psycopg2 here (SQLAlchemy 2.1 takes it for psycopg 3).
 
@@ -86,13 +73,13 @@ def connections(url: str, options: DatabaseOptions) -> int:
     return SQLITE_CONNECTIONS if normalise(url).get_backend_name() == "sqlite" else options.pool_limit
 
 
-def pool_status(engine: Engine, options: DatabaseOptions) -> PoolStatus | None:
+def pool_status(engine: Engine, options: DatabaseOptions) -> PoolUse | None:
     """How the pool is used; None for SQLite, where a connection is a file that is open."""
     pool = engine.pool
     if engine.dialect.name == "sqlite" or not isinstance(pool, QueuePool):
         return None
     # SQLAlchemy counts its overflow from the empty pool: below zero while not all that may be kept are open.
-    return PoolStatus(pool.size(), pool.checkedout(), max(0, pool.overflow()), options.pool_limit)
+    return PoolUse(pool.size(), pool.checkedout(), max(0, pool.overflow()), options.pool_limit)
 
 
 def make_engine(url: str, options: DatabaseOptions) -> tuple[Engine, Flavour]:

@@ -20,14 +20,9 @@ from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from ledgerlift_server.adapters.dependency import Dependency
-from ledgerlift_server.adapters.sql.engine import (
-    DatabaseOptions,
-    PoolStatus,
-    connections,
-    make_engine,
-    pool_status,
-)
+from ledgerlift_server.adapters.sql.engine import DatabaseOptions, connections, make_engine, pool_status
 from ledgerlift_server.adapters.sql.runner import Again, Runner
+from ledgerlift_server.resilience.pool_use import PoolUse
 
 __all__ = ["Again", "Database", "Transaction"]
 
@@ -114,7 +109,7 @@ class Database:
         """As `ping`, whatever the breaker says: for the start, which waits for the database."""
         await self.dependency.check("ping", self._ping)
 
-    def pool_status(self) -> PoolStatus | None:
+    def pool_status(self) -> PoolUse | None:
         """How its connections are used at this moment; None for SQLite."""
         return pool_status(self._engine, self._options)
 

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-
-class PoolUse(Protocol):
-    """The pool at one moment."""
-
-    @property
-    def checked_out(self) -> int:
-        """Connections in use."""
-
-    @property
-    def overflow(self) -> int:
-        """Connections open beyond those that are kept."""
-
-    @property
-    def max_connections(self) -> int:
-        """Connections that may be open at once."""
+from ledgerlift_server.resilience.pool_use import PoolUse
 
 
 class PoolCollector(Collector):

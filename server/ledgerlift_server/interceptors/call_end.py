@@ -1,0 +1,52 @@
+"""How calls end: the code that the caller sees and the time that it took, for all who tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import abstractmethod
+from typing import Any
+
+import grpc
+
+from ledgerlift_server.interceptors.wrap import Call, CallInterceptor, Proceed
+from ledgerlift_server.resilience.deadline import Clock
+
+
+class CallObserver(CallInterceptor):
+    """Stands outside of the error mapping, sees what every call ends with, and changes nothing."""
+
+    def __init__(self, *, clock: Clock = time.monotonic) -> None:
+        """`clock` measures the time taken."""
+        self._clock = clock
+
+    def began(self, call: Call) -> None:
+        """The call begins."""
+
+    @abstractmethod
+    def ended(self, call: Call, code: str, seconds: float) -> None:
+        """The call has ended, after `seconds`, with the gRPC status of that name."""
+
+    async def around(self, call: Call, proceed: Proceed) -> Any:
+        """See `began` and `ended`."""
+        started = self._clock()
+        self.began(call)
+        failure: BaseException | None = None
+        try:
+            return await proceed()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self.ended(call, _code_of(call.context, failure), self._clock() - started)
+
+
+def _code_of(context: Any, failure: BaseException | None) -> str:
+    """The name of the gRPC status, as far as it can be told from outside of the error mapping."""
+    if failure is None or isinstance(failure, grpc.aio.AbortError):
+        code = context.code()
+        return code.name if isinstance(code, grpc.StatusCode) else "OK"
+    if isinstance(failure, asyncio.CancelledError):
+        # grpc cancels the call when its client has left or its client's deadline has passed.
+        return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+    return "UNKNOWN"
