@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,14 @@ def transfer_limit(method: Method[Any, Any], options: ClientOptions) -> TimeLimi
 def watch_limit(method: Method[Any, Any]) -> TimeLimit:
     """Of one call of a watch, which may be silent: a deadline without an answer says nothing of the target."""
     return TimeLimit(method.default_timeout, float("inf"))
+
+
+def header_of(metadata: Iterable[tuple[str, str | bytes]] | None, name: str) -> str | None:
+    """The first header of this name, as text."""
+    for found, value in metadata or ():
+        if found == name:
+            return value if isinstance(value, str) else value.decode()
+    return None
 
 
 class Attempt:

@@ -95,10 +95,7 @@ class RunningCall:
 
     def header(self, name: str) -> str | None:
         """A header of the answer, which is there for a failed call as well. Only behind `result`."""
-        for found, value in self._call.initial_metadata() or ():
-            if found == name:
-                return value if isinstance(value, str) else value.decode()
-        return None
+        return _attempt.header_of(self._call.initial_metadata(), name)
 
     def _failed(self, error: grpc.RpcError | grpc.FutureCancelledError) -> errors.LedgerLiftError:
         cancel = self._operation.cancel
@@ -131,10 +128,6 @@ class Calls:
     def transfer(self, timeout: float | None, request_id: str, cancel: CancelToken | None) -> Operation:
         """An operation that is a transfer: many calls, as long as it moves, or within `timeout` seconds."""
         return Operation(self.core.transfer_state(timeout), request_id, cancel)
-
-    def time_left(self, operation: Operation) -> float:
-        """Seconds for a short call that is part of a transfer."""
-        return operation.state.time_left(self.core.options.call_timeout)
 
     def short(self, timeout: float | None, request_id: str | None = None) -> Operation:
         """An operation that is one short call."""

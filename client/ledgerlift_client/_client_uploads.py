@@ -129,7 +129,7 @@ class UploadMethods:
         with closing(self._open(source)) as opened:
             reporter = self._reporter(opened, progress, on_event)
             with telling(reporter):
-                spec = self.get_upload(upload_id, timeout=self._calls.time_left(operation)).spec
+                spec = self.get_upload(upload_id, timeout=self._calls.core.time_left(operation.state)).spec
                 reporter.started(spec.filename, spec.request_id)
                 digest = sha256 or spec.sha256 or None
                 return self._run(opened, spec, digest, reporter, operation, upload_id=upload_id)
@@ -192,7 +192,7 @@ class UploadMethods:
                 reporter.started(plan.spec.filename, plan.spec.request_id)
                 if plan.check_first:
                     digest = plan.digest(opened, self._calls.core.options.message_size, cancel)
-                    found = self.check_digests([digest], timeout=self._calls.time_left(operation))
+                    found = self.check_digests([digest], timeout=self._calls.core.time_left(operation.state))
                     for known in found.values():
                         plan.known(known.size)
                 result = self._run(

@@ -87,6 +87,10 @@ class ClientCore:
         """
         return self.watch_state(timeout if timeout is not None else self.options.transfer_timeout)
 
+    def time_left(self, state: RetryState) -> float:
+        """Seconds for a short call that belongs to a transfer: those of any short call, or what is left of it."""
+        return state.time_left(self.options.call_timeout)
+
     def watch_state(self, timeout: float | None) -> RetryState:
         """The retries of a watch: for ever, as long as the server comes back, or for `timeout` seconds."""
         return RetryState(

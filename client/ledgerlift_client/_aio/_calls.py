@@ -77,10 +77,7 @@ class RunningCall:
 
     async def header(self, name: str) -> str | None:
         """A header of the answer, which is there for a failed call as well. Only behind `result`."""
-        for found, value in await self._call.initial_metadata() or ():
-            if found == name:
-                return value if isinstance(value, str) else cast(bytes, value).decode()
-        return None
+        return _attempt.header_of(await self._call.initial_metadata(), name)
 
 
 def _being_cancelled() -> bool:
@@ -119,10 +116,6 @@ class Calls:
     def short(self, timeout: float | None, request_id: str | None = None) -> Operation:
         """An operation that is one short call."""
         return Operation(self.core.retry_state(timeout), header_id(request_id))
-
-    def time_left(self, operation: Operation) -> float:
-        """Seconds for a short call that belongs to a transfer: those of any short call, or what is left of it."""
-        return operation.state.time_left(self.core.options.call_timeout)
 
     async def call(
         self,

@@ -134,7 +134,7 @@ class UploadMethods:
         async with opened(source, self._calls.core.options) as readable:
             reporter = self._reporter(readable.source, progress, on_event)
             with telling(reporter):
-                spec = (await self.get_upload(upload_id, timeout=self._calls.time_left(operation))).spec
+                spec = (await self.get_upload(upload_id, timeout=self._calls.core.time_left(operation.state))).spec
                 reporter.started(spec.filename, spec.request_id)
                 digest = sha256 or spec.sha256 or None
                 return await self._run(readable, spec, digest, reporter, operation, upload_id=upload_id)
@@ -206,7 +206,7 @@ class UploadMethods:
                 if plan.check_first:
                     with cancelling() as token:
                         digest = await worker.do(plan.digest, source, options.message_size, token)
-                    found = await self.check_digests([digest], timeout=self._calls.time_left(operation))
+                    found = await self.check_digests([digest], timeout=self._calls.core.time_left(operation.state))
                     for known in found.values():
                         plan.known(known.size)
                 result = await self._run(
