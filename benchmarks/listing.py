@@ -19,6 +19,7 @@ from ledgerlift_server.adapters.dependency import Dependency
 from ledgerlift_server.adapters.sql import Database, DatabaseOptions, SqlDocuments, connections, migrate
 from ledgerlift_server.adapters.sql.paging import PageTokens, time_and_id
 from ledgerlift_server.domain.models import DocumentFilter, ProcessingStatus
+from ledgerlift_server.resilience.breaker import CircuitBreaker
 from ledgerlift_server.resilience.bulkhead import Bulkhead
 
 from tests.support.postgres import PostgresServer
@@ -92,7 +93,7 @@ async def _measure(server: PostgresServer, most: int) -> list[tuple[int, list[fl
     migrate(url)
     options = DatabaseOptions(pool_size=2, max_overflow=0)
     bulkhead = Bulkhead("database", connections(url, options), max_wait=30.0)
-    database = Database(url, Dependency("database", bulkhead), options)
+    database = Database(url, Dependency("database", bulkhead, CircuitBreaker("database")), options)
     documents = SqlDocuments(database)
     measured: list[tuple[int, list[float]]] = []
     try:

@@ -177,7 +177,17 @@ class PostgresServer:
         return self._log.read_text(errors="replace")
 
     def _initialise(self) -> None:
-        command = [postgres_program("initdb"), "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8"]
+        command: list[str | Path] = [
+            postgres_program("initdb"),
+            "-D",
+            self._data,
+            "-U",
+            USER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+        ]
         done = subprocess.run(
             [*command, "--locale=C", "--no-sync"],
             capture_output=True,
