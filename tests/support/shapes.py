@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from ledgerlift_client._aio._told_status import ToldStatus
 
 SERVICE = "test.Shapes"
 SHAPES = ("UnaryUnary", "UnaryStream", "UnaryWriter", "StreamUnary", "StreamStream", "StreamWriter")
@@ -86,16 +87,17 @@ async def call(
 ) -> Answer:
     """Call the method of this shape to its end."""
     running = begin(channel, shape, timeout=timeout, metadata=metadata, request=request)
+    told = ToldStatus(running)
     responses: list[bytes] = []
     try:
         if shape.endswith("Unary"):
             responses.append(await running)
         else:
             responses += [response async for response in running]
-    except grpc.aio.AioRpcError:
-        pass
-    trailers = dict(await running.trailing_metadata() or ())
-    return Answer(await running.code(), await running.details(), responses, trailers)
+    except grpc.aio.AioRpcError as error:
+        refused: Any = told.instead_of(error)
+        return Answer(refused.code(), refused.details(), responses, dict(refused.trailing_metadata()))
+    return Answer(await running.code(), await running.details(), responses, dict(await running.trailing_metadata()))
 
 
 def begin(
