@@ -13,13 +13,13 @@ from ledgerlift_server.adapters.content import SignatureInspector
 from ledgerlift_server.adapters.digest import crc32c
 from ledgerlift_server.adapters.sql.ids import new_id
 from ledgerlift_server.core import CannotStart, Core, built, start
-from ledgerlift_server.domain.commit import Checkpoint, no_checkpoint
 from ledgerlift_server.domain.document_service import DocumentService
 from ledgerlift_server.domain.download import Downloads
 from ledgerlift_server.domain.event_feed import EventFeed
 from ledgerlift_server.domain.part_buffers import BufferBudget
 from ledgerlift_server.domain.part_pipeline import PipelineTools
 from ledgerlift_server.domain.session_pulses import SessionPulses
+from ledgerlift_server.domain.steps import Checkpoint, no_checkpoint
 from ledgerlift_server.domain.upload_entry import UploadEntry
 from ledgerlift_server.domain.upload_options import MIB, part_size_for
 from ledgerlift_server.domain.upload_service import UploadService
@@ -111,6 +111,7 @@ def _server(
         limits,
         new_id=new_id,
         on_removals=core.janitor.wake,
+        checkpoint=core.checkpoint,
     )
     tools = _stream_tools(settings, core, pulses)
     entry = UploadEntry(uploads, tools)
@@ -150,7 +151,7 @@ def _server(
         server,
         UploadServicer(uploads, entry, options, limits, max_message_size=settings.max_message_size),
         DocumentServicer(
-            DocumentService(core.documents, on_removals=core.janitor.wake),
+            DocumentService(core.documents, on_removals=core.janitor.wake, checkpoint=core.checkpoint),
             downloads,
             EventFeed(core.documents, interval=EVENT_FEED_INTERVAL),
         ),
@@ -208,6 +209,7 @@ def _stream_tools(settings: Settings, core: Core, pulses: SessionPulses) -> Stre
             crc32c=crc32c,
             parts_in_flight=options.parts_in_flight,
             part_timeout=options.part_timeout,
+            checkpoint=core.checkpoint,
         ),
         options=options,
         on_removals=core.janitor.wake,

@@ -30,10 +30,11 @@ from ledgerlift_server.adapters.sql import (
     migrate,
 )
 from ledgerlift_server.dependencies import database_dependency, storage_dependency
-from ledgerlift_server.domain.commit import Checkpoint, Committer, no_checkpoint
+from ledgerlift_server.domain.commit import Committer
 from ledgerlift_server.domain.digest_port import HasherFactory
 from ledgerlift_server.domain.drift import DriftFinder
 from ledgerlift_server.domain.janitor import Janitor, JanitorOptions
+from ledgerlift_server.domain.steps import Checkpoint, no_checkpoint
 from ledgerlift_server.errors import LedgerLiftError
 from ledgerlift_server.resilience.breaker import CircuitBreaker
 from ledgerlift_server.settings import Settings
@@ -60,6 +61,7 @@ class Core:
     compute: ComputePool
     committer: Committer
     janitor: Janitor
+    checkpoint: Checkpoint
 
     @property
     def dependencies(self) -> Mapping[str, Dependency]:
@@ -91,13 +93,14 @@ async def built(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -
             maintenance,
             store,
             committer,
-            DriftFinder(maintenance, store, orphan_age=settings.janitor_orphan_age),
+            DriftFinder(maintenance, store, orphan_age=settings.janitor_orphan_age, checkpoint=checkpoint),
             JanitorOptions(
                 interval=settings.janitor_interval,
                 drift_interval=settings.janitor_drift_interval,
                 keep_ended=settings.request_id_lifetime,
             ),
             holder=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+            checkpoint=checkpoint,
         )
         yield Core(
             database,
@@ -108,6 +111,7 @@ async def built(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -
             compute,
             committer,
             janitor,
+            checkpoint,
         )
 
 

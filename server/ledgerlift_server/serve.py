@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ledgerlift_server import __version__
 from ledgerlift_server.app import serving
-from ledgerlift_server.domain.commit import Checkpoint, no_checkpoint
+from ledgerlift_server.domain.steps import Checkpoint, no_checkpoint
 from ledgerlift_server.running_server import RunningServer
 from ledgerlift_server.settings import Settings
 

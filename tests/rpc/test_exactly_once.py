@@ -84,7 +84,7 @@ async def test_fifty_callers_whose_digest_is_wrong_are_all_refused(stores: Store
 
 @pytest.mark.parametrize(
     ("step", "parts"), [("committing", 1), ("completed", 1), ("published", 0), ("published", 1)]
-)  # the steps as `domain/commit.py` names them; on the last the document is there
+)  # steps of `domain/steps.py`; on the last the document is there
 async def test_a_client_that_leaves_during_its_commit_finds_the_document(
     stores: Stores, step: str, parts: int
 ) -> None:

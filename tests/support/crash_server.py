@@ -1,7 +1,6 @@
-"""`python -m tests.support.crash_server STEP`: the server, which is killed as it reaches a step of a commit.
+"""`python -m tests.support.crash_server STEP`: the server, which is killed as it reaches a step of `domain/steps.py`.
 
-Killed, not stopped: no `finally` runs and nothing is flushed, as when the power goes. The steps are those that
-`domain/commit.py` tells its checkpoint.
+Killed, not stopped: no `finally` runs and nothing is flushed, as when the power goes.
 """
 
 from __future__ import annotations

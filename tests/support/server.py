@@ -19,7 +19,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ledgerlift_server.adapters.sql import migrate
 from ledgerlift_server.app import serving
-from ledgerlift_server.domain.commit import Checkpoint, no_checkpoint
+from ledgerlift_server.domain.steps import Checkpoint, no_checkpoint
 from ledgerlift_server.interceptors.authentication import Authenticator
 from ledgerlift_server.running_server import RunningServer
 from ledgerlift_server.settings import Settings
@@ -85,7 +85,7 @@ class ServerProcess:
         crash_at: str | None = None,
         program: Sequence[str] = SERVE,
     ) -> None:
-        """`crash_at` names the step of a commit at which the process is killed (`domain/commit.py`). `program`: a
+        """`crash_at` names the step at which the process is killed (`domain/steps.py`). `program`: a
         module that serves, and its arguments, where it is not to be the server as it is."""
         self.environment = {
             "PATH": os.environ.get("PATH", ""),

@@ -368,6 +368,7 @@ class UploadRig:
                 crc32c=crc32c,
                 parts_in_flight=options.parts_in_flight,
                 part_timeout=options.part_timeout,
+                checkpoint=checkpoint,
             ),
             options=options,
             on_removals=lambda: removals.append(None),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
@@ -18,6 +18,7 @@ from ledgerlift_server.domain.digest_port import HasherFactory
 from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.part_pipeline import Offload
 from ledgerlift_server.domain.session_rules import refusal
+from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import InvalidPart, NoSuchMultipart, NoSuchObject, ObjectStore
 from ledgerlift_server.domain.upload_models import Published, StoredPart, UploadSession, UploadState
 from ledgerlift_server.domain.upload_tally import CommitTally
@@ -44,10 +45,6 @@ for it: left to the janitor, half a second without a store cost them a minute an
 DELAYS = (DependencyUnavailable, CircuitOpen, Overloaded, DeadlineExceeded)
 """What a commit is tried again after. The deadline is the commit's own."""
 
-Checkpoint = Callable[[str], None]
-"""Is told each step of a commit as it is reached: `sealed` (all bytes are durable, nothing is decided yet),
-`committing`, `before_complete` (multipart uploads only), `completed`, `published`."""
-
 
 class _PublishedElsewhere(Exception):
     """Another replica was faster; `sha256` is what it published."""
@@ -55,10 +52,6 @@ class _PublishedElsewhere(Exception):
     def __init__(self, sha256: str) -> None:
         super().__init__(sha256)
         self.sha256 = sha256
-
-
-def no_checkpoint(step: str) -> None:
-    """What a running server does at a named step of the commit: nothing. Crash tests kill it there."""
 
 
 class Committer:
@@ -76,7 +69,7 @@ class Committer:
     ) -> None:
         """`timeout` in seconds bounds one drive, and of one that reads the object back each block of it.
 
-        `checkpoint` is told the name of each step as it is reached.
+        `checkpoint` is told each step as it is reached.
         """
         self._ledger = ledger
         self._store = store
@@ -140,7 +133,7 @@ class Committer:
         return done
 
     async def _publish(self, upload_id: str, owner: str) -> Published:
-        self._checkpoint("committing")
+        self._checkpoint(Step.COMMITTING)
         session = await self._ledger.get(owner, upload_id)
         if session.state is UploadState.COMMITTING:
             try:
@@ -155,12 +148,8 @@ class Committer:
             done = await self._ledger.publish(upload_id, sha256)
         if session.state is UploadState.COMMITTING:
             self.tally.add(done.document.size, duplicate=done.session.duplicate)
-        self._checkpoint("published")
+        self._checkpoint(Step.PUBLISHED)
         return done
-
-    def reached(self, step: str) -> None:
-        """Tell the checkpoint of a step of a commit that is taken elsewhere."""
-        self._checkpoint(step)
 
     async def close(self) -> None:
         """Wait for the running commits; their own timeout bounds the wait. What was to be tried again is left."""
@@ -200,12 +189,12 @@ class Committer:
         """The digest of the session's object, which is visible and durable afterwards."""
         if session.multipart_id is not None and session.final_object == session.object_name:
             await self._complete(session, session.multipart_id)
-        self._checkpoint("completed")
+        self._checkpoint(Step.COMPLETED)
         return session.final_sha256 or await self._read_back(session)
 
     async def _complete(self, session: UploadSession, multipart_id: str) -> None:
         parts = await self._ledger.parts(session.upload_id)
-        self._checkpoint("before_complete")
+        self._checkpoint(Step.BEFORE_COMPLETE)
         try:
             await self._store.complete_multipart(session.object_name, multipart_id, parts)
         except NoSuchMultipart:

@@ -15,6 +15,7 @@ from ledgerlift_server.domain.models import (
     Page,
     ProcessingStatus,
 )
+from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.validation import (
     MAX_ERROR_MESSAGE_CHARACTERS,
     MAX_REQUEST_ID_CHARACTERS,
@@ -28,10 +29,17 @@ NOTHING: Page[Document] = Page((), "")
 class DocumentService:
     """Every query is scoped to the caller by the repository: another owner's id is not found."""
 
-    def __init__(self, documents: DocumentRepository, *, on_removals: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        documents: DocumentRepository,
+        *,
+        on_removals: Callable[[], None],
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
         """`on_removals` wakes whoever empties the outbox."""
         self._documents = documents
         self._on_removals = on_removals
+        self._checkpoint = checkpoint
 
     async def get(self, caller: Caller, document_id: str) -> Document:
         """The document. Raises InvalidRequest, DocumentNotFound."""
@@ -50,6 +58,7 @@ class DocumentService:
         """Remove the document; its bytes go with the last that shares them. Repeating it is fine."""
         _check_id(document_id)
         await self._documents.delete(caller, document_id)
+        self._checkpoint(Step.DOCUMENT_DELETED)
         self._on_removals()
 
     async def set_status(

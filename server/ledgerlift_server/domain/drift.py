@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from ledgerlift_server.domain.ledger_port import Maintenance
 from ledgerlift_server.domain.object_names import is_ours
+from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import NoSuchMultipart, NoSuchObject, ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -40,11 +41,19 @@ class DriftReport:
 class DriftFinder:
     """Looks at multipart uploads, at every object and at every blob once."""
 
-    def __init__(self, maintenance: Maintenance, store: ObjectStore, *, orphan_age: float) -> None:
+    def __init__(
+        self,
+        maintenance: Maintenance,
+        store: ObjectStore,
+        *,
+        orphan_age: float,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
         """What is younger than `orphan_age` seconds is never taken for an orphan: a session may be making it."""
         self._maintenance = maintenance
         self._store = store
         self._orphan_age = orphan_age
+        self._checkpoint = checkpoint
 
     async def look(self, still_mine: Callable[[], Awaitable[bool]], report: DriftReport | None = None) -> DriftReport:
         """Compare, step by step, for as long as `still_mine` says that the lease is held.
@@ -72,6 +81,7 @@ class DriftFinder:
             for name, multipart_id in set(some) - set(await self._maintenance.known_multiparts(some)):
                 with suppress(NoSuchMultipart):
                     await self._store.abort_multipart(name, multipart_id)
+                self._checkpoint(Step.ORPHAN_ABORTED)
                 report.orphan_multiparts += 1
 
     async def _orphan_objects(self, report: DriftReport, still_mine: Callable[[], Awaitable[bool]]) -> bool:
@@ -83,6 +93,7 @@ class DriftFinder:
             for name in old:
                 if name not in known:
                     await self._maintenance.queue_removal(name, None)
+                    self._checkpoint(Step.ORPHAN_QUEUED)
                     report.orphan_objects += 1
             after = page.next_after
             if after is None:

@@ -26,6 +26,7 @@ from ledgerlift_server.domain.commit import Committer
 from ledgerlift_server.domain.drift import DriftFinder, DriftReport
 from ledgerlift_server.domain.janitor_totals import JanitorTotals, PassEnd
 from ledgerlift_server.domain.ledger_port import Maintenance
+from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
 from ledgerlift_server.domain.upload_models import Removal, UploadSession
 from ledgerlift_server.errors import CircuitOpen, LedgerLiftError
@@ -96,6 +97,7 @@ class Janitor:
         *,
         holder: str,
         clock: Clock = time.monotonic,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         """`holder` names this process in the lease."""
         self._maintenance = maintenance
@@ -105,6 +107,7 @@ class Janitor:
         self._options = options
         self._holder = holder
         self._clock = clock
+        self._checkpoint = checkpoint
         self._wake = asyncio.Event()
         self._next_full = self._next_drift = clock()
         self.totals = JanitorTotals(JanitorReport().counts())
@@ -147,6 +150,7 @@ class Janitor:
     async def _pass(self, report: JanitorReport, full: bool, drift: bool) -> bool:
         if not await self._renew():
             return False
+        self._checkpoint(Step.LEASE_TAKEN)
         steps: list[Callable[[JanitorReport], Awaitable[bool]]] = [self._empty_outbox]
         if full:
             steps = [self._drive_commits, self._expire, self._forget, *steps]
@@ -180,6 +184,7 @@ class Janitor:
     async def _drive_commits(self, report: JanitorReport) -> bool:
         for session in await self._maintenance.committing(idle=self._options.commit_idle, limit=BATCH):
             if await self._drive(session):
+                self._checkpoint(Step.COMMIT_DRIVEN)
                 report.commits_driven += 1
             else:
                 report.commits_failed += 1
@@ -208,6 +213,8 @@ class Janitor:
     async def _expire(self, report: JanitorReport) -> bool:
         while True:
             count = await self._maintenance.expire_due(limit=BATCH)
+            if count:
+                self._checkpoint(Step.SESSIONS_EXPIRED)
             report.uploads_expired += count
             if count < BATCH:
                 return True
@@ -217,6 +224,8 @@ class Janitor:
     async def _forget(self, report: JanitorReport) -> bool:
         while True:
             count = await self._maintenance.forget_ended(older_than=self._options.keep_ended, limit=BATCH)
+            if count:
+                self._checkpoint(Step.SESSIONS_FORGOTTEN)
             report.sessions_forgotten += count
             if count < BATCH:
                 return True
@@ -249,7 +258,9 @@ class Janitor:
         try:
             if removal.multipart_id is not None:
                 await self._abort(removal.object_name, removal.multipart_id)
+                self._checkpoint(Step.MULTIPART_ABORTED)
             await self._store.delete(removal.object_name)
+            self._checkpoint(Step.OBJECT_REMOVED)
         except CircuitOpen:
             raise  # the store was not asked: the removal keeps its turn
         except LedgerLiftError as error:
@@ -258,6 +269,7 @@ class Janitor:
             logger.exception("removal_failed", extra={"object": removal.object_name})
         else:
             await self._maintenance.removal_done(removal.removal_id)
+            self._checkpoint(Step.REMOVAL_DONE)
             return True
         retry_after = min(MAX_RETRY_AFTER, 2.0 ** min(removal.attempts, MAX_DOUBLINGS))
         await self._maintenance.removal_failed(removal.removal_id, retry_after=retry_after)

@@ -26,6 +26,7 @@ from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
 from ledgerlift_server.domain.part_record import Part, PartRecord
 from ledgerlift_server.domain.session_multipart import SessionMultipart
+from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import IntegrityRefused, ObjectStore
 from ledgerlift_server.domain.upload_models import StoredPart, UploadSession
 from ledgerlift_server.errors import DependencyUnavailable
@@ -59,6 +60,7 @@ class PipelineTools:
     crc32c: Crc32c
     parts_in_flight: int
     part_timeout: float
+    checkpoint: Checkpoint = no_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class PartPipeline:
         self._entered = False
         self._slots = asyncio.Semaphore(tools.parts_in_flight)
         self._hash_turn: asyncio.Future[None] | None = None
-        self._multipart = SessionMultipart(session, tools.store, tools.ledger)
+        self._multipart = SessionMultipart(session, tools.store, tools.ledger, tools.checkpoint)
         self._carriers: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
@@ -249,7 +251,10 @@ class PartPipeline:
             for failed in results:
                 if failed is not None:
                     raise failed
-            for _ in range(await self._record.update()):
+            recorded = await self._record.update()
+            if recorded:
+                self._tools.checkpoint(Step.PARTS_RECORDED)
+            for _ in range(recorded):
                 self._slots.release()
         except asyncio.CancelledError as cancelled:
             self._fail(cancelled)
@@ -264,6 +269,7 @@ class PartPipeline:
         part.stored = await self._insist(
             lambda: self._tools.store.put_part(self._session.object_name, multipart_id, part.number, view, crc32c=crc)
         )
+        self._tools.checkpoint(Step.PART_STORED)
 
     async def _hash(
         self,

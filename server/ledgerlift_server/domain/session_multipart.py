@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from ledgerlift_server.domain.ledger_port import UploadLedger
+from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import NoSuchMultipart, ObjectStore
 from ledgerlift_server.domain.upload_models import UploadSession
 from ledgerlift_server.errors import LedgerLiftError, PreconditionFailed, UploadCommitting, UploadSuperseded
@@ -14,11 +15,18 @@ from ledgerlift_server.errors import LedgerLiftError, PreconditionFailed, Upload
 class SessionMultipart:
     """What the parts of one stream share."""
 
-    def __init__(self, session: UploadSession, store: ObjectStore, ledger: UploadLedger) -> None:
+    def __init__(
+        self,
+        session: UploadSession,
+        store: ObjectStore,
+        ledger: UploadLedger,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
         """Nothing is begun yet."""
         self._session = session
         self._store = store
         self._ledger = ledger
+        self._checkpoint = checkpoint
         self._opening: asyncio.Task[str] | None = None
 
     async def id(self) -> str:
@@ -32,11 +40,13 @@ class SessionMultipart:
     async def _open(self) -> str:
         session = self._session
         made = await self._store.create_multipart(session.object_name, token=session.upload_id)
+        self._checkpoint(Step.MULTIPART_CREATED)
         try:
             kept = await self._ledger.attach_multipart(session.upload_id, session.epoch, made)
         except (UploadSuperseded, UploadCommitting, PreconditionFailed):
             await self._abort(made)  # surely not recorded; after any other failure it may be
             raise
+        self._checkpoint(Step.MULTIPART_ATTACHED)
         if kept != made:
             await self._abort(made)
         return kept

@@ -10,6 +10,7 @@ from ledgerlift_server.domain.models import Caller, Document, ExistingDigest, Pa
 from ledgerlift_server.domain.object_names import object_name
 from ledgerlift_server.domain.session_pulses import PulseInbox, SessionPulses
 from ledgerlift_server.domain.session_rules import check_same_request
+from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.upload_models import NewSession, UploadFilter, UploadSession, UploadSpec, UploadState
 from ledgerlift_server.domain.upload_options import UploadOptions, part_size_for
 from ledgerlift_server.domain.upload_tally import OpeningTally
@@ -29,6 +30,7 @@ class UploadService:
         *,
         new_id: Callable[[], str],
         on_removals: Callable[[], None],
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         """`new_id` makes UUIDv7 strings; `on_removals` wakes whoever empties the outbox."""
         self._ledger = ledger
@@ -38,6 +40,7 @@ class UploadService:
         self._limits = limits
         self._new_id = new_id
         self._on_removals = on_removals
+        self._checkpoint = checkpoint
         self.tally = OpeningTally()
 
     async def open(self, caller: Caller, spec: UploadSpec, *, epoch: int = 0) -> Opened:
@@ -59,7 +62,9 @@ class UploadService:
         opened = await self._ledger.open(new, caller)
         if not opened.created:
             check_same_request(opened.session, spec)
-        elif opened.session.state is UploadState.COMMITTED:
+            return opened
+        self._checkpoint(Step.SESSION_OPENED)
+        if opened.session.state is UploadState.COMMITTED:
             self.tally.deduplicated += 1
         return opened
 
@@ -70,6 +75,7 @@ class UploadService:
     async def cancel(self, caller: Caller, upload_id: str) -> UploadSession:
         """Give the session up. Raises UploadNotFound, UploadAlreadyCommitted."""
         session = await self._ledger.cancel(caller, upload_id)
+        self._checkpoint(Step.UPLOAD_CANCELLED)
         self._pulses.nudge(upload_id)
         self._on_removals()
         return session

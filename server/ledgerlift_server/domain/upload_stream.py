@@ -23,6 +23,7 @@ from ledgerlift_server.domain.models import Document
 from ledgerlift_server.domain.part_pipeline import PartPipeline, PipelineTools, Sealed
 from ledgerlift_server.domain.session_pulses import SessionPulses
 from ledgerlift_server.domain.session_rules import refusal
+from ledgerlift_server.domain.steps import Step
 from ledgerlift_server.domain.store_port import StoreAnswer
 from ledgerlift_server.domain.stream_position import StreamPosition
 from ledgerlift_server.domain.upload_message import MessageSource, UploadMessage
@@ -222,7 +223,7 @@ class SessionStream:
         if sealed.size != self._position.end:  # rule 1, once more at the last possible moment
             raise RuntimeError(f"{sealed.size} bytes were sealed, {self._position.end} were received")
         plan = self._plan(sealed, declared_digests)
-        self._tools.committer.reached("sealed")
+        self._tools.pipeline.checkpoint(Step.SEALED)
         try:
             await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
         except (errors.DependencyUnavailable, errors.DeadlineExceeded) as unknown:
@@ -270,6 +271,7 @@ class SessionStream:
 
     async def _fail_session(self, error: errors.LedgerLiftError) -> None:
         await self._tools.ledger.fail(self.session.upload_id, error, epoch=self.session.epoch)
+        self._tools.pipeline.checkpoint(Step.UPLOAD_FAILED)
         self._tools.pulses.nudge(self.session.upload_id)
         self._tools.on_removals()
 
