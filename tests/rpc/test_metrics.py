@@ -132,7 +132,10 @@ async def test_a_running_upload_shows_while_it_runs(tmp_path: Path) -> None:
 
 async def test_a_breaker_that_opens_shows_and_so_does_what_it_refuses(tmp_path: Path) -> None:
     """The file store loses its folder: failed calls, the state, the calls refused since; closed again by hand."""
-    async with measured(tmp_path, s3_failure_threshold=1, s3_recovery_timeout=600.0) as (channel, metrics):
+    async with measured(tmp_path, s3_failure_threshold=1, s3_recovery_timeout=600.0, health_cache_ttl=3600.0) as (
+        channel,
+        metrics,
+    ):
         document = (await store(channel, content(1, 1000))).document
         before = await scrape(metrics)
         objects, aside = tmp_path / "data" / "objects", tmp_path / "aside"
