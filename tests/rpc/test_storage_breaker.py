@@ -93,7 +93,7 @@ async def test_a_running_upload_ends_with_its_session_resumable(
         assert refusal.kind == CIRCUIT_OPEN
         assert refusal.retry_after is not None
         assert 30.0 < refusal.retry_after <= 66.0
-        assert refusal.facts == {"dependency": "storage"}
+        assert refusal.facts == {"dependency": "storage", "upload_id": upload_id, "persisted_size": str(PART)}
         assert await session(channel, upload_id) == ("ACTIVE", PART)
         own_s3_server.start()
         await reset(channel)

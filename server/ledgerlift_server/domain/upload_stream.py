@@ -131,6 +131,9 @@ class SessionStream:
                         return Committed(published.document, published.session.duplicate, published.session.receipt)
         except StoreAnswer as answer:
             raise await self._why_refused() from answer
+        except (errors.TryLater, errors.DeadlineExceeded) as error:
+            error.metadata = self._facts() | error.metadata  # where to go on
+            raise
         except (errors.ContentTypeMismatch, errors.DocumentTooLarge) as error:
             if not self._committing:  # the commit has done it
                 await self._fail_session(error)
@@ -201,7 +204,10 @@ class SessionStream:
         declared_digests = self._position.finish(message)
         self._committing = True  # the pipeline belongs to the commit now, whatever becomes of this call
         commit = self._tools.committer.own(self.session.upload_id, self._commit(declared_digests))
-        return await within_time(commit, self.session.upload_id, self._answer.to_stop())
+        await asyncio.wait({commit}, timeout=self._answer.to_stop())
+        if not commit.done():  # it goes on in any case
+            raise errors.UploadCommitting(f"upload {self.session.upload_id} is being published; ask GetUpload")
+        return commit.result()
 
     async def _commit(self, declared_digests: frozenset[str]) -> Published:
         def check(digest: str | None) -> None:
@@ -291,13 +297,3 @@ class SessionStream:
     def _facts(self, **more: object) -> dict[str, str]:
         facts = {"upload_id": self.session.upload_id, "persisted_size": str(self._pipeline.persisted_size)}
         return facts | {name: str(value) for name, value in more.items()}
-
-
-async def within_time(commit: asyncio.Task[Published], upload_id: str, limit: float | None) -> Published:
-    """The outcome of a commit, or UploadCommitting after `limit` seconds; the commit goes on in any case."""
-    await asyncio.wait({commit}, timeout=limit)
-    if not commit.done():
-        raise errors.UploadCommitting(
-            f"upload {upload_id} is being published; ask GetUpload", metadata={"upload_id": upload_id}
-        )
-    return commit.result()
