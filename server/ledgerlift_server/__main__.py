@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import NoReturn
 from ledgerlift_server import __version__
 
 try:
-    from ledgerlift_server import core
+    from ledgerlift_server import core, doctor
     from ledgerlift_server.allocator import keep_message_memory
     from ledgerlift_server.errors import LedgerLiftError
     from ledgerlift_server.observability import logs
@@ -34,7 +35,8 @@ OK, FAILED, WRONG_SETTINGS = 0, 1, 2
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    command = _parser().parse_args(arguments).command
+    parsed = _parser().parse_args(arguments)
+    command = parsed.command
     if command == "version":
         print(__version__)  # noqa: T201 - what the command is for
         return OK
@@ -45,6 +47,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if command == "check-config":
         print("\n".join(f"{name.upper()}={_shown(value)}" for name, value in settings))  # noqa: T201 - as above
         return OK
+    if command == "doctor":
+        return _examine(settings, parsed)
     logs.configure(settings.log_level, settings.log_format)
     try:
         match command:
@@ -79,6 +83,15 @@ async def _clean_up_once(settings: Settings) -> None:
     print(json.dumps(done))  # noqa: T201 - what the command is for
 
 
+def _examine(settings: Settings, asked: argparse.Namespace) -> int:
+    """Its table is all that it says: what the adapters log on the way stands in it, in better words."""
+    logging.disable(logging.CRITICAL)
+    todo = doctor.checks(settings, replicas=asked.replicas, limit=asked.timeout)
+    findings = doctor.examine(todo, limit=asked.timeout)
+    print(doctor.as_json(findings) if asked.json else doctor.as_table(findings))  # noqa: T201 - what it is for
+    return FAILED if any(found.state is doctor.State.FAIL for found in findings) else OK
+
+
 def _shown(value: object) -> str:
     """As the variable would hold it; a secret as stars."""
     match value:
@@ -105,9 +118,29 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database to this version's schema")
     janitor = commands.add_parser("janitor", help="clean up what crashes and expiry left behind")
     janitor.add_argument("--once", action="store_true", required=True, help="one pass, then exit")
+    examination = commands.add_parser(
+        "doctor",
+        help="look at database, store, clocks, disk, memory, ports and certificates, and say what to do",
+        description="Exit code 0: a server can work with these settings; 1: something failed; 2: wrong settings.",
+    )
+    examination.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    examination.add_argument("--replicas", type=_count, default=1, help="servers that share the database (1)")
+    examination.add_argument("--timeout", type=_seconds, default=15.0, help="seconds for all of it (15)")
     commands.add_parser("check-config", help="show the settings, secrets masked, or say what is wrong with them")
     commands.add_parser("version", help="print the version")
     return parser
+
+
+def _count(word: str) -> int:
+    if (number := int(word)) < 1:
+        raise ValueError
+    return number
+
+
+def _seconds(word: str) -> float:
+    if not 0.0 < (number := float(word)) < math.inf:
+        raise ValueError
+    return number
 
 
 def main() -> NoReturn:

@@ -162,12 +162,13 @@ def make_store(settings: Settings, stack: AsyncExitStack) -> FilesystemStore | S
         _make_data_dir(settings)
         store = FilesystemStore(settings.data_dir / "objects", dependency)
     else:
-        store = S3Store(_s3_options(settings, settings.s3_bucket), dependency)
+        store = S3Store(s3_options(settings, settings.s3_bucket), dependency)
     stack.callback(store.close)
     return store
 
 
-def _s3_options(settings: Settings, bucket: str) -> S3Options:
+def s3_options(settings: Settings, bucket: str) -> S3Options:
+    """What the settings say of the store."""
     return S3Options(
         bucket=bucket,
         prefix=settings.s3_prefix,

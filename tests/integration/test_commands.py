@@ -48,10 +48,13 @@ def test_without_its_packages_it_says_which_and_how_to_get_them(tmp_path: Path) 
 
 
 def test_wrong_usage_is_exit_code_2() -> None:
-    """A command that is not there is told so, with those that are."""
+    """A command that is not there is told so, with those that are; a number that is none, likewise."""
     done = run("frobnicate")
     assert done.returncode == 2
     assert "serve" in done.stderr
+    done = run("doctor", "--timeout", "0")
+    assert done.returncode == 2
+    assert "--timeout" in done.stderr
 
 
 def test_check_config_shows_what_counts() -> None:
@@ -67,7 +70,7 @@ def test_check_config_shows_what_counts() -> None:
     assert run("check-config", **unmasked).returncode == 0
 
 
-@pytest.mark.parametrize("command", [("serve",), ("check-config",), ("migrate",), ("janitor", "--once")])
+@pytest.mark.parametrize("command", [("serve",), ("check-config",), ("migrate",), ("janitor", "--once"), ("doctor",)])
 def test_wrong_settings_are_exit_code_2(command: tuple[str, ...]) -> None:
     """Every command that reads settings names all that is wrong, without a traceback, and does nothing."""
     done = run(*command, DB_POOL_SIZE="x", LOG_LEVEL="loud")

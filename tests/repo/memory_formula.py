@@ -1,25 +1,14 @@
-"""What a container of the server needs, as docs/operations.md (Sizing) counts it."""
+"""What a container of the server needs, as docs/operations.md (Sizing) and the doctor count it."""
 
 from __future__ import annotations
 
 import re
 
-from ledgerlift_server.settings import Settings
+from ledgerlift_server.doctor.memory import IDLE, PER_DOWNLOAD, SLACK, needed
 
-MIB = 1024 * 1024
-IDLE = 128 * MIB
-"""The process with its packages, pools and threads; 118 MiB with S3 (docs/BENCHMARKS.md)."""
-PER_DOWNLOAD = 7 * MIB
-"""Measured: 200 downloads whose clients read nothing, each on a connection of its own."""
-SLACK = 128 * MIB
-"""What the allocator keeps before it returns it (64 MiB), and messages of unary calls and watches."""
+__all__ = ["IDLE", "PER_DOWNLOAD", "SLACK", "needed", "in_bytes"]
 
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-def needed(settings: Settings) -> int:
-    """Bytes of memory, at the most."""
-    return IDLE + settings.upload_memory_budget + PER_DOWNLOAD * settings.max_concurrent_downloads + SLACK
 
 
 def in_bytes(quantity: str) -> int:

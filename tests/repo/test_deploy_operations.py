@@ -21,6 +21,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text()
 MIB = 1024 * 1024
 EXPECTED = {
     "check-config": "ENVIRONMENT=production\nGRPC_TLS_CERT=/run/secrets/tls.crt\nDATABASE_URL=**********\n",
+    "doctor": "0 failed, ",
     "kustomize": "kind: Deployment\n",
     "pg_dump": "",
     "pg_restore": "the database is at this version's schema\n",
@@ -71,6 +72,7 @@ async def test_its_commands_bring_a_document_back(
     told = {
         "PATH": f"{TOOLS}:{postgres_program('pg_dump').parent}:{environment()['PATH']}",
         "RESTORED_DATABASE_URL": postgres_empty_url,
+        "GRPC_ADDRESS": "127.0.0.1:0",
         # Anything counts as an orphan, where the page does not say otherwise.
         "JANITOR_ORPHAN_AGE": "0.001",
     }
@@ -92,6 +94,7 @@ async def test_its_commands_bring_a_document_back(
         return (tmp_path / "copy").read_bytes()
 
     await run("check-config")
+    await run("doctor", DATABASE_URL=postgres_url, **store)
     await run("kustomize")
     first = await start_server(DATABASE_URL=postgres_url, **store)
     before = await asyncio.to_thread(upload, first.address, b"before the backup")

@@ -37,7 +37,7 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates that are valid for an hour."""
+    """Signs certificates that are valid for an hour, where nothing else is asked for."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -45,12 +45,17 @@ class Authority:
         made = _certificate(self._name, self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
         self.certificate = made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
-    def pair(self, name: str) -> Pair:
-        """For a server at 127.0.0.1, or for a client."""
+    def pair(
+        self, name: str, *, begin: datetime | None = None, end: datetime | None = None, named: bool = True
+    ) -> Pair:
+        """For a server at 127.0.0.1, or for a client. Not `named`: by the common name alone."""
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _certificate(_named(name), self._name, key, x509.BasicConstraints(ca=False, path_length=None))
-        address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-        signed = made.add_extension(address, critical=False).sign(self._key, hashes.SHA256())
+        constraints = x509.BasicConstraints(ca=False, path_length=None)
+        made = _certificate(_named(name), self._name, key, constraints, begin=begin, end=end)
+        if named:
+            address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+            made = made.add_extension(address, critical=False)
+        signed = made.sign(self._key, hashes.SHA256())
         return Pair(
             signed.public_bytes(Encoding.PEM),
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -68,7 +73,13 @@ def _named(name: str) -> x509.Name:
 
 
 def _certificate(
-    name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, constraints: x509.BasicConstraints
+    name: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    constraints: x509.BasicConstraints,
+    *,
+    begin: datetime | None = None,
+    end: datetime | None = None,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -77,7 +88,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(begin or now - timedelta(hours=1))
+        .not_valid_after(end or now + timedelta(hours=1))
         .add_extension(constraints, critical=True)
     )

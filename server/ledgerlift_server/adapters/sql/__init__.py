@@ -2,6 +2,7 @@
 
 from ledgerlift_server.adapters.sql.documents import SqlDocuments
 from ledgerlift_server.adapters.sql.engine import DatabaseOptions, connections
+from ledgerlift_server.adapters.sql.inspection import DatabaseFacts, describe, inspect_database
 from ledgerlift_server.adapters.sql.ledger import SqlUploadLedger
 from ledgerlift_server.adapters.sql.maintenance import SqlMaintenance
 from ledgerlift_server.adapters.sql.schema import SchemaMismatch, check_schema, migrate
@@ -9,8 +10,11 @@ from ledgerlift_server.adapters.sql.transactions import Database
 
 __all__ = [
     "Database",
+    "DatabaseFacts",
     "DatabaseOptions",
     "connections",
+    "describe",
+    "inspect_database",
     "SqlUploadLedger",
     "SqlDocuments",
     "SqlMaintenance",
