@@ -58,7 +58,7 @@ def migrate(
     """
     give_up_at = clock() + timeout
     with _engine(url) as engine, _alone(engine, give_up_at, sleep, clock), engine.connect() as connection:
-        _check_server(connection)
+        check_server(connection)
         scripts = _scripts()
         _refuse_newer(connection, scripts)
         # Whatever happens before the COMMIT closes the connection, which undoes it all.
@@ -148,7 +148,8 @@ def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
         )
 
 
-def _check_server(connection: Connection) -> None:
+def check_server(connection: Connection) -> None:
+    """Raise SchemaMismatch for a database server that is too old, or that cannot hold any text."""
     version = connection.dialect.server_version_info or (0,)
     oldest, why = OLDEST[connection.dialect.name]
     if version < oldest:
