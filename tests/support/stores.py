@@ -22,6 +22,9 @@ MIB = 1024 * KIB
 EMBEDDED = "embedded"
 SHARED = "postgresql-s3"
 KINDS = (EMBEDDED, SHARED)
+MIXED = ("sqlite-s3", "postgresql-files")
+PAIRS = (*KINDS, *MIXED)
+"""Every store beside every database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,17 @@ def shared(folder: Path, database_url: str, s3: Mapping[str, str], *, part_size:
     return Stores(SHARED, folder, environment, part_size)
 
 
+def mixed(
+    kind: str, folder: Path, database_url: str, s3: Mapping[str, str], *, part_size: int | None = None
+) -> Stores:
+    """One of `MIXED`: half of `embedded` and half of `shared`."""
+    if kind == "sqlite-s3":
+        size = part_size or 5 * MIB
+        return Stores(kind, folder, {**_sizes(size), **s3}, size)
+    size = part_size or 64 * KIB
+    return Stores(kind, folder, {"DATABASE_URL": database_url, **_sizes(size)}, size)
+
+
 def _sizes(part_size: int) -> dict[str, str]:
     # An upload of unknown size takes parts for the largest document: with the default that would be 5.12 MiB.
     return {"UPLOAD_PART_SIZE": str(part_size), "MAX_FILE_SIZE": str(part_size * 10_000)}
@@ -91,6 +105,20 @@ def _sizes(part_size: int) -> dict[str, str]:
 def shared_stores(tmp_path: Path, postgres_url: str, s3_server: S3Server) -> Stores:
     """PostgreSQL and versitygw."""
     return shared(tmp_path, postgres_url, s3_server.environment())
+
+
+@pytest.fixture(params=PAIRS)
+def any_stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    """Stores of every kind beside databases of every kind in turn."""
+    kind: str = request.param
+    if kind == EMBEDDED:
+        return embedded(tmp_path)
+    if kind == SHARED:
+        found: Stores = request.getfixturevalue("shared_stores")
+        return found
+    url = request.getfixturevalue("postgres_url") if kind == "postgresql-files" else ""
+    s3 = request.getfixturevalue("s3_server").environment() if kind == "sqlite-s3" else {}
+    return mixed(kind, tmp_path, url, s3)
 
 
 @pytest.fixture(params=KINDS)
