@@ -69,8 +69,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 async def _migrate(settings: Settings) -> None:
     with ExitStack() as stack:
-        await core.prepare_schema(core.make_database(settings, stack), settings, migrating=True)
-    print("the database is at this version's schema")  # noqa: T201 - a deployment's log is to say so
+        said = await core.migrated(core.make_database(settings, stack), settings)
+    print(said)  # noqa: T201 - a deployment's log is to say so
 
 
 async def _clean_up_once(settings: Settings) -> None:
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__, help="print the version")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or SIGINT; a second one ends it at once")
-    commands.add_parser("migrate", help="bring the database to this version's schema")
+    commands.add_parser("migrate", help="bring the database to this version's schema, as far as its servers allow")
     janitor = commands.add_parser("janitor", help="clean up what crashes and expiry left behind")
     janitor.add_argument("--once", action="store_true", required=True, help="one pass, then exit")
     examination = commands.add_parser(

@@ -121,15 +121,28 @@ async def start(core: Core, settings: Settings) -> None:
     Only an embedded database is migrated here: the schema of a shared one is changed by whoever deploys
     (`ledgerlift-server migrate`).
     """
-    await prepare_schema(core.database, settings, migrating=settings.embedded_database)
+    if settings.embedded_database:
+        logger.info("migrated", extra={"state": await migrated(core.database, settings)})
+    else:
+        await _check_schema(core.database, settings)
     await _insist("storage", core.store.start, settings.startup_timeout)
 
 
-async def prepare_schema(database: Database, settings: Settings, *, migrating: bool) -> None:
-    """Wait for the database, then bring it to this version's schema or check that it is there. Raises CannotStart."""
+async def migrated(database: Database, settings: Settings) -> str:
+    """Wait for the database and migrate it; how it is now, as a sentence. Raises CannotStart."""
     await _insist("database", database.check, settings.startup_timeout)
     try:
-        await asyncio.to_thread(migrate if migrating else check_schema, settings.sqlalchemy_url)
+        done = await asyncio.to_thread(migrate, settings.sqlalchemy_url)
+    except SchemaMismatch as mismatch:
+        raise CannotStart(str(mismatch)) from mismatch
+    return done.sentence
+
+
+async def _check_schema(database: Database, settings: Settings) -> None:
+    """Wait for the database, and refuse one that this version may not work with. Raises CannotStart."""
+    await _insist("database", database.check, settings.startup_timeout)
+    try:
+        await asyncio.to_thread(check_schema, settings.sqlalchemy_url)
     except SchemaMismatch as mismatch:
         raise CannotStart(str(mismatch)) from mismatch
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ledgerlift_server import __version__
 from ledgerlift_server.adapters.s3 import S3Store
-from ledgerlift_server.adapters.sql import SqlMaintenance
+from ledgerlift_server.adapters.sql import SchemaWatch, SqlMaintenance
 from ledgerlift_server.core import Core
 from ledgerlift_server.health.board import DATABASE, STORAGE, HealthBoard
 from ledgerlift_server.health.component import Component
@@ -34,10 +34,11 @@ def build_health(settings: Settings, core: Core, services: Collection[str], stac
     database, storage = Component(DATABASE), Component(STORAGE)
     machine, threads = MachineResources(settings.data_dir), Bulkhead("system", 1, max_wait=0.0)
     stack.callback(threads.close)
+    schema = SchemaWatch(core.database)
     monitor = Monitor(
         board,
         [
-            Watched(database, core.database.ping, core.database.dependency.breaker),
+            Watched(database, schema.check, core.database.dependency.breaker),
             Watched(storage, core.store.ping, core.store.dependency.breaker),
         ],
         measure=lambda: threads.run(machine.measure),
@@ -61,6 +62,7 @@ def build_health(settings: Settings, core: Core, services: Collection[str], stac
         storage,
         core.breakers.values(),
         pool=core.database.pool_status,
+        schema=lambda: schema.state,
         storage_stats=storage_stats,
         version=__version__,
     )

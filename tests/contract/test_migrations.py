@@ -76,10 +76,15 @@ def test_the_migrations_make_the_conditions_of_partial_indexes(database_url: str
 
 
 def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
-    """Neither checked as fine nor migrated."""
+    """Neither checked as fine nor migrated, where it wants newer servers or does not say which."""
     run_sql(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    run_sql(database_url, "UPDATE schema_compatibility SET least_server = '9998'")
     for attempt in (check_schema, migrate):
         with pytest.raises(SchemaMismatch, match="newer"):
+            attempt(database_url)
+    run_sql(database_url, "DELETE FROM schema_compatibility")
+    for attempt in (check_schema, migrate):
+        with pytest.raises(SchemaMismatch, match="another version"):
             attempt(database_url)
     assert run_sql(database_url, "SELECT version_num FROM alembic_version") == [{"version_num": "9999"}]
 

@@ -24,7 +24,7 @@ EXPECTED = {
     "doctor": "0 failed, ",
     "kustomize": "kind: Deployment\n",
     "pg_dump": "",
-    "pg_restore": "the database is at this version's schema\n",
+    "pg_restore": "servers made for 0001 or newer may run on it\n",
 }
 """What each block that is run has in it, and says."""
 

@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status
 from ledgerlift.v1 import operations_service_pb2 as pb
 from ledgerlift.v1 import operations_service_pb2_grpc
 from ledgerlift_server import __version__
+from ledgerlift_server.adapters.sql.revisions import own_schemas
 
 from tests.support.callers import ByHeader, named
 from tests.support.captured_log import Entries
@@ -65,6 +66,9 @@ async def test_the_report_of_a_server_that_is_well(tmp_path: Path) -> None:
     assert [breaker.name for breaker in report.breakers] == ["database", "storage"]
     assert report.storage_stats.backend == "filesystem"
     assert not report.HasField("pool")  # SQLite
+    newest = own_schemas().newest
+    assert (report.schema.revision, report.schema.server_revision) == (newest, newest)
+    assert report.schema.least_server_revision == "0001"
 
 
 async def test_the_pool_of_postgresql_is_in_the_report(tmp_path: Path, postgres_url: str) -> None:

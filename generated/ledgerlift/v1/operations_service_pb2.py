@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ledgerlift.v1 import policy_pb2 as ledgerlift_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&ledgerlift/v1/operations_service.proto\x12\rledgerlift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledgerlift/v1/policy.proto\"\x12\n\x10GetHealthRequest\"@\n\x11GetHealthResponse\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.ledgerlift.v1.HealthReport\"\x88\x04\n\x0cHealthReport\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.ledgerlift.v1.HealthStatus\x12\x0e\n\x06issues\x18\x02 \x03(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\ncheck_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08\x64\x61tabase\x18\x06 \x01(\x0b\x32\x1e.ledgerlift.v1.ComponentHealth\x12/\n\x07storage\x18\x07 \x01(\x0b\x32\x1e.ledgerlift.v1.ComponentHealth\x12.\n\x06system\x18\x08 \x01(\x0b\x32\x1e.ledgerlift.v1.SystemResources\x12+\n\x04pool\x18\t \x01(\x0b\x32\x1d.ledgerlift.v1.ConnectionPool\x12/\n\x08\x62reakers\x18\n \x03(\x0b\x32\x1d.ledgerlift.v1.CircuitBreaker\x12\x32\n\rstorage_stats\x18\x0b \x01(\x0b\x32\x1b.ledgerlift.v1.StorageStats\x12\x16\n\x0e\x64ocument_count\x18\x0c \x01(\x03\x12\x12\n\ntotal_size\x18\r \x01(\x03\"\xb1\x01\n\x0f\x43omponentHealth\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.ledgerlift.v1.HealthStatus\x12\x30\n\rresponse_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\ncheck_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x0fSystemResources\x12\x13\n\x0b\x63pu_percent\x18\x01 \x01(\x01\x12\x16\n\x0ememory_percent\x18\x02 \x01(\x01\x12\x16\n\x0eprocess_memory\x18\x03 \x01(\x03\x12\x14\n\x0c\x64isk_percent\x18\x04 \x01(\x01\x12\x1a\n\x12network_bytes_sent\x18\x05 \x01(\x03\x12\x1e\n\x16network_bytes_received\x18\x06 \x01(\x03\"^\n\x0e\x43onnectionPool\x12\x0c\n\x04size\x18\x01 \x01(\x05\x12\x13\n\x0b\x63hecked_out\x18\x02 \x01(\x05\x12\x10\n\x08overflow\x18\x03 \x01(\x05\x12\x17\n\x0fmax_connections\x18\x04 \x01(\x05\"\x1b\n\x19GetCircuitBreakersRequest\"M\n\x1aGetCircuitBreakersResponse\x12/\n\x08\x62reakers\x18\x01 \x03(\x0b\x32\x1d.ledgerlift.v1.CircuitBreaker\"\xf4\x01\n\x0e\x43ircuitBreaker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.ledgerlift.v1.BreakerState\x12\x1c\n\x14\x63onsecutive_failures\x18\x03 \x01(\x05\x12\x14\n\x0cwindow_calls\x18\x04 \x01(\x05\x12\x17\n\x0fwindow_failures\x18\x05 \x01(\x05\x12\x15\n\rrefused_count\x18\x06 \x01(\x03\x12\x14\n\x0copened_count\x18\x07 \x01(\x03\x12.\n\x0bretry_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"*\n\x1aResetCircuitBreakerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x1bResetCircuitBreakerResponse\x12.\n\x07\x62reaker\x18\x01 \x01(\x0b\x32\x1d.ledgerlift.v1.CircuitBreaker\"\x18\n\x16GetStorageStatsRequest\"E\n\x17GetStorageStatsResponse\x12*\n\x05stats\x18\x01 \x01(\x0b\x32\x1b.ledgerlift.v1.StorageStats\"\x81\x01\n\x0cStorageStats\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x31\n\noperations\x18\x02 \x03(\x0b\x32\x1d.ledgerlift.v1.OperationStats\x12-\n\nclient_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xed\x01\n\x0eOperationStats\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x12\n\ncall_count\x18\x02 \x01(\x03\x12\x15\n\rfailure_count\x18\x03 \x01(\x03\x12/\n\x0cmean_latency\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12-\n\x07\x62uckets\x18\x07 \x03(\x0b\x32\x1c.ledgerlift.v1.LatencyBucket\"N\n\rLatencyBucket\x12.\n\x0bupper_bound\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63ount\x18\x02 \x01(\x03*\x81\x01\n\x0cHealthStatus\x12\x1d\n\x19HEALTH_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15HEALTH_STATUS_HEALTHY\x10\x01\x12\x1a\n\x16HEALTH_STATUS_DEGRADED\x10\x02\x12\x1b\n\x17HEALTH_STATUS_UNHEALTHY\x10\x03*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xf3\x03\n\x11OperationsService\x12\x63\n\tGetHealth\x12\x1f.ledgerlift.v1.GetHealthRequest\x1a .ledgerlift.v1.GetHealthResponse\"\x13\x90\x02\x01\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x12~\n\x12GetCircuitBreakers\x12(.ledgerlift.v1.GetCircuitBreakersRequest\x1a).ledgerlift.v1.GetCircuitBreakersResponse\"\x13\x90\x02\x01\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x12\x81\x01\n\x13ResetCircuitBreaker\x12).ledgerlift.v1.ResetCircuitBreakerRequest\x1a*.ledgerlift.v1.ResetCircuitBreakerResponse\"\x13\x90\x02\x02\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x12u\n\x0fGetStorageStats\x12%.ledgerlift.v1.GetStorageStatsRequest\x1a&.ledgerlift.v1.GetStorageStatsResponse\"\x13\x90\x02\x01\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&ledgerlift/v1/operations_service.proto\x12\rledgerlift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledgerlift/v1/policy.proto\"\x12\n\x10GetHealthRequest\"@\n\x11GetHealthResponse\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.ledgerlift.v1.HealthReport\"\xb7\x04\n\x0cHealthReport\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.ledgerlift.v1.HealthStatus\x12\x0e\n\x06issues\x18\x02 \x03(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\ncheck_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08\x64\x61tabase\x18\x06 \x01(\x0b\x32\x1e.ledgerlift.v1.ComponentHealth\x12/\n\x07storage\x18\x07 \x01(\x0b\x32\x1e.ledgerlift.v1.ComponentHealth\x12.\n\x06system\x18\x08 \x01(\x0b\x32\x1e.ledgerlift.v1.SystemResources\x12+\n\x04pool\x18\t \x01(\x0b\x32\x1d.ledgerlift.v1.ConnectionPool\x12/\n\x08\x62reakers\x18\n \x03(\x0b\x32\x1d.ledgerlift.v1.CircuitBreaker\x12\x32\n\rstorage_stats\x18\x0b \x01(\x0b\x32\x1b.ledgerlift.v1.StorageStats\x12\x16\n\x0e\x64ocument_count\x18\x0c \x01(\x03\x12\x12\n\ntotal_size\x18\r \x01(\x03\x12-\n\x06schema\x18\x0e \x01(\x0b\x32\x1d.ledgerlift.v1.DatabaseSchema\"Z\n\x0e\x44\x61tabaseSchema\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x17\n\x0fserver_revision\x18\x02 \x01(\t\x12\x1d\n\x15least_server_revision\x18\x03 \x01(\t\"\xb1\x01\n\x0f\x43omponentHealth\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.ledgerlift.v1.HealthStatus\x12\x30\n\rresponse_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\ncheck_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x0fSystemResources\x12\x13\n\x0b\x63pu_percent\x18\x01 \x01(\x01\x12\x16\n\x0ememory_percent\x18\x02 \x01(\x01\x12\x16\n\x0eprocess_memory\x18\x03 \x01(\x03\x12\x14\n\x0c\x64isk_percent\x18\x04 \x01(\x01\x12\x1a\n\x12network_bytes_sent\x18\x05 \x01(\x03\x12\x1e\n\x16network_bytes_received\x18\x06 \x01(\x03\"^\n\x0e\x43onnectionPool\x12\x0c\n\x04size\x18\x01 \x01(\x05\x12\x13\n\x0b\x63hecked_out\x18\x02 \x01(\x05\x12\x10\n\x08overflow\x18\x03 \x01(\x05\x12\x17\n\x0fmax_connections\x18\x04 \x01(\x05\"\x1b\n\x19GetCircuitBreakersRequest\"M\n\x1aGetCircuitBreakersResponse\x12/\n\x08\x62reakers\x18\x01 \x03(\x0b\x32\x1d.ledgerlift.v1.CircuitBreaker\"\xf4\x01\n\x0e\x43ircuitBreaker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.ledgerlift.v1.BreakerState\x12\x1c\n\x14\x63onsecutive_failures\x18\x03 \x01(\x05\x12\x14\n\x0cwindow_calls\x18\x04 \x01(\x05\x12\x17\n\x0fwindow_failures\x18\x05 \x01(\x05\x12\x15\n\rrefused_count\x18\x06 \x01(\x03\x12\x14\n\x0copened_count\x18\x07 \x01(\x03\x12.\n\x0bretry_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"*\n\x1aResetCircuitBreakerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x1bResetCircuitBreakerResponse\x12.\n\x07\x62reaker\x18\x01 \x01(\x0b\x32\x1d.ledgerlift.v1.CircuitBreaker\"\x18\n\x16GetStorageStatsRequest\"E\n\x17GetStorageStatsResponse\x12*\n\x05stats\x18\x01 \x01(\x0b\x32\x1b.ledgerlift.v1.StorageStats\"\x81\x01\n\x0cStorageStats\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x31\n\noperations\x18\x02 \x03(\x0b\x32\x1d.ledgerlift.v1.OperationStats\x12-\n\nclient_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xed\x01\n\x0eOperationStats\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x12\n\ncall_count\x18\x02 \x01(\x03\x12\x15\n\rfailure_count\x18\x03 \x01(\x03\x12/\n\x0cmean_latency\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12-\n\x07\x62uckets\x18\x07 \x03(\x0b\x32\x1c.ledgerlift.v1.LatencyBucket\"N\n\rLatencyBucket\x12.\n\x0bupper_bound\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63ount\x18\x02 \x01(\x03*\x81\x01\n\x0cHealthStatus\x12\x1d\n\x19HEALTH_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15HEALTH_STATUS_HEALTHY\x10\x01\x12\x1a\n\x16HEALTH_STATUS_DEGRADED\x10\x02\x12\x1b\n\x17HEALTH_STATUS_UNHEALTHY\x10\x03*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xf3\x03\n\x11OperationsService\x12\x63\n\tGetHealth\x12\x1f.ledgerlift.v1.GetHealthRequest\x1a .ledgerlift.v1.GetHealthResponse\"\x13\x90\x02\x01\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x12~\n\x12GetCircuitBreakers\x12(.ledgerlift.v1.GetCircuitBreakersRequest\x1a).ledgerlift.v1.GetCircuitBreakersResponse\"\x13\x90\x02\x01\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x12\x81\x01\n\x13ResetCircuitBreaker\x12).ledgerlift.v1.ResetCircuitBreakerRequest\x1a*.ledgerlift.v1.ResetCircuitBreakerResponse\"\x13\x90\x02\x02\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x12u\n\x0fGetStorageStats\x12%.ledgerlift.v1.GetStorageStatsRequest\x1a&.ledgerlift.v1.GetStorageStatsResponse\"\x13\x90\x02\x01\x8a\xe7\x18\x0c\n\x02\x08\x05\x12\x02\x08\n \x03(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,42 +42,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATIONSSERVICE'].methods_by_name['ResetCircuitBreaker']._serialized_options = b'\220\002\002\212\347\030\014\n\002\010\005\022\002\010\n \003(\005'
   _globals['_OPERATIONSSERVICE'].methods_by_name['GetStorageStats']._loaded_options = None
   _globals['_OPERATIONSSERVICE'].methods_by_name['GetStorageStats']._serialized_options = b'\220\002\001\212\347\030\014\n\002\010\005\022\002\010\n \003(\005'
-  _globals['_HEALTHSTATUS']._serialized_start=2234
-  _globals['_HEALTHSTATUS']._serialized_end=2363
-  _globals['_BREAKERSTATE']._serialized_start=2365
-  _globals['_BREAKERSTATE']._serialized_end=2489
+  _globals['_HEALTHSTATUS']._serialized_start=2373
+  _globals['_HEALTHSTATUS']._serialized_end=2502
+  _globals['_BREAKERSTATE']._serialized_start=2504
+  _globals['_BREAKERSTATE']._serialized_end=2628
   _globals['_GETHEALTHREQUEST']._serialized_start=150
   _globals['_GETHEALTHREQUEST']._serialized_end=168
   _globals['_GETHEALTHRESPONSE']._serialized_start=170
   _globals['_GETHEALTHRESPONSE']._serialized_end=234
   _globals['_HEALTHREPORT']._serialized_start=237
-  _globals['_HEALTHREPORT']._serialized_end=757
-  _globals['_COMPONENTHEALTH']._serialized_start=760
-  _globals['_COMPONENTHEALTH']._serialized_end=937
-  _globals['_SYSTEMRESOURCES']._serialized_start=940
-  _globals['_SYSTEMRESOURCES']._serialized_end=1108
-  _globals['_CONNECTIONPOOL']._serialized_start=1110
-  _globals['_CONNECTIONPOOL']._serialized_end=1204
-  _globals['_GETCIRCUITBREAKERSREQUEST']._serialized_start=1206
-  _globals['_GETCIRCUITBREAKERSREQUEST']._serialized_end=1233
-  _globals['_GETCIRCUITBREAKERSRESPONSE']._serialized_start=1235
-  _globals['_GETCIRCUITBREAKERSRESPONSE']._serialized_end=1312
-  _globals['_CIRCUITBREAKER']._serialized_start=1315
-  _globals['_CIRCUITBREAKER']._serialized_end=1559
-  _globals['_RESETCIRCUITBREAKERREQUEST']._serialized_start=1561
-  _globals['_RESETCIRCUITBREAKERREQUEST']._serialized_end=1603
-  _globals['_RESETCIRCUITBREAKERRESPONSE']._serialized_start=1605
-  _globals['_RESETCIRCUITBREAKERRESPONSE']._serialized_end=1682
-  _globals['_GETSTORAGESTATSREQUEST']._serialized_start=1684
-  _globals['_GETSTORAGESTATSREQUEST']._serialized_end=1708
-  _globals['_GETSTORAGESTATSRESPONSE']._serialized_start=1710
-  _globals['_GETSTORAGESTATSRESPONSE']._serialized_end=1779
-  _globals['_STORAGESTATS']._serialized_start=1782
-  _globals['_STORAGESTATS']._serialized_end=1911
-  _globals['_OPERATIONSTATS']._serialized_start=1914
-  _globals['_OPERATIONSTATS']._serialized_end=2151
-  _globals['_LATENCYBUCKET']._serialized_start=2153
-  _globals['_LATENCYBUCKET']._serialized_end=2231
-  _globals['_OPERATIONSSERVICE']._serialized_start=2492
-  _globals['_OPERATIONSSERVICE']._serialized_end=2991
+  _globals['_HEALTHREPORT']._serialized_end=804
+  _globals['_DATABASESCHEMA']._serialized_start=806
+  _globals['_DATABASESCHEMA']._serialized_end=896
+  _globals['_COMPONENTHEALTH']._serialized_start=899
+  _globals['_COMPONENTHEALTH']._serialized_end=1076
+  _globals['_SYSTEMRESOURCES']._serialized_start=1079
+  _globals['_SYSTEMRESOURCES']._serialized_end=1247
+  _globals['_CONNECTIONPOOL']._serialized_start=1249
+  _globals['_CONNECTIONPOOL']._serialized_end=1343
+  _globals['_GETCIRCUITBREAKERSREQUEST']._serialized_start=1345
+  _globals['_GETCIRCUITBREAKERSREQUEST']._serialized_end=1372
+  _globals['_GETCIRCUITBREAKERSRESPONSE']._serialized_start=1374
+  _globals['_GETCIRCUITBREAKERSRESPONSE']._serialized_end=1451
+  _globals['_CIRCUITBREAKER']._serialized_start=1454
+  _globals['_CIRCUITBREAKER']._serialized_end=1698
+  _globals['_RESETCIRCUITBREAKERREQUEST']._serialized_start=1700
+  _globals['_RESETCIRCUITBREAKERREQUEST']._serialized_end=1742
+  _globals['_RESETCIRCUITBREAKERRESPONSE']._serialized_start=1744
+  _globals['_RESETCIRCUITBREAKERRESPONSE']._serialized_end=1821
+  _globals['_GETSTORAGESTATSREQUEST']._serialized_start=1823
+  _globals['_GETSTORAGESTATSREQUEST']._serialized_end=1847
+  _globals['_GETSTORAGESTATSRESPONSE']._serialized_start=1849
+  _globals['_GETSTORAGESTATSRESPONSE']._serialized_end=1918
+  _globals['_STORAGESTATS']._serialized_start=1921
+  _globals['_STORAGESTATS']._serialized_end=2050
+  _globals['_OPERATIONSTATS']._serialized_start=2053
+  _globals['_OPERATIONSTATS']._serialized_end=2290
+  _globals['_LATENCYBUCKET']._serialized_start=2292
+  _globals['_LATENCYBUCKET']._serialized_end=2370
+  _globals['_OPERATIONSSERVICE']._serialized_start=2631
+  _globals['_OPERATIONSSERVICE']._serialized_end=3130
 # @@protoc_insertion_point(module_scope)

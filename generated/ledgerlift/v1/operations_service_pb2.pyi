@@ -45,7 +45,7 @@ class GetHealthResponse(_message.Message):
     def __init__(self, report: _Optional[_Union[HealthReport, _Mapping]] = ...) -> None: ...
 
 class HealthReport(_message.Message):
-    __slots__ = ("status", "issues", "version", "uptime", "check_time", "database", "storage", "system", "pool", "breakers", "storage_stats", "document_count", "total_size")
+    __slots__ = ("status", "issues", "version", "uptime", "check_time", "database", "storage", "system", "pool", "breakers", "storage_stats", "document_count", "total_size", "schema")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     ISSUES_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,7 @@ class HealthReport(_message.Message):
     STORAGE_STATS_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
     status: HealthStatus
     issues: _containers.RepeatedScalarFieldContainer[str]
     version: str
@@ -72,7 +73,18 @@ class HealthReport(_message.Message):
     storage_stats: StorageStats
     document_count: int
     total_size: int
-    def __init__(self, status: _Optional[_Union[HealthStatus, str]] = ..., issues: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., database: _Optional[_Union[ComponentHealth, _Mapping]] = ..., storage: _Optional[_Union[ComponentHealth, _Mapping]] = ..., system: _Optional[_Union[SystemResources, _Mapping]] = ..., pool: _Optional[_Union[ConnectionPool, _Mapping]] = ..., breakers: _Optional[_Iterable[_Union[CircuitBreaker, _Mapping]]] = ..., storage_stats: _Optional[_Union[StorageStats, _Mapping]] = ..., document_count: _Optional[int] = ..., total_size: _Optional[int] = ...) -> None: ...
+    schema: DatabaseSchema
+    def __init__(self, status: _Optional[_Union[HealthStatus, str]] = ..., issues: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., database: _Optional[_Union[ComponentHealth, _Mapping]] = ..., storage: _Optional[_Union[ComponentHealth, _Mapping]] = ..., system: _Optional[_Union[SystemResources, _Mapping]] = ..., pool: _Optional[_Union[ConnectionPool, _Mapping]] = ..., breakers: _Optional[_Iterable[_Union[CircuitBreaker, _Mapping]]] = ..., storage_stats: _Optional[_Union[StorageStats, _Mapping]] = ..., document_count: _Optional[int] = ..., total_size: _Optional[int] = ..., schema: _Optional[_Union[DatabaseSchema, _Mapping]] = ...) -> None: ...
+
+class DatabaseSchema(_message.Message):
+    __slots__ = ("revision", "server_revision", "least_server_revision")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SERVER_REVISION_FIELD_NUMBER: _ClassVar[int]
+    LEAST_SERVER_REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: str
+    server_revision: str
+    least_server_revision: str
+    def __init__(self, revision: _Optional[str] = ..., server_revision: _Optional[str] = ..., least_server_revision: _Optional[str] = ...) -> None: ...
 
 class ComponentHealth(_message.Message):
     __slots__ = ("status", "response_time", "message", "check_time")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledgerlift_server.domain.models import Count
+from ledgerlift_server.domain.schema_state import SchemaState
 from ledgerlift_server.errors import FieldViolation, InvalidRequest
 from ledgerlift_server.health.component import Component, ComponentHealth, HealthStatus, worst
 from ledgerlift_server.health.monitor import Monitor
@@ -43,6 +44,7 @@ class HealthReport:
     database: ComponentHealth
     storage: ComponentHealth
     system: SystemResources | None
+    schema: SchemaState | None
     pool: PoolUse | None
     breakers: Sequence[BreakerSnapshot]
     storage_stats: StorageStats
@@ -60,11 +62,12 @@ class Operations:
         breakers: Iterable[CircuitBreaker],
         *,
         pool: Callable[[], PoolUse | None],
+        schema: Callable[[], SchemaState | None],
         storage_stats: Callable[[], StorageStats],
         version: str,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`pool` and `storage_stats` look up what is known in this process."""
+        """`pool`, `schema` and `storage_stats` look up what is known in this process."""
         self._monitor = monitor
         self._database = database
         self._storage = storage
@@ -72,6 +75,7 @@ class Operations:
             breaker.name: breaker for breaker in sorted(breakers, key=lambda one: one.name)
         }
         self._pool = pool
+        self._schema = schema
         self._storage_stats = storage_stats
         self._version = version
         self._clock = clock
@@ -91,6 +95,7 @@ class Operations:
             database=self._database.health,
             storage=self._storage.health,
             system=self._monitor.resources,
+            schema=self._schema(),
             pool=self._pool(),
             breakers=self.breakers(),
             storage_stats=self._storage_stats(),

@@ -33,6 +33,7 @@ def report_message(report: HealthReport) -> pb.HealthReport:
         database=_component(report.database),
         storage=_component(report.storage),
         system=None if report.system is None else _resources(report.system),
+        schema=_schema(report),
         pool=_pool(report),
         breakers=map(breaker_message, report.breakers),
         storage_stats=stats_message(report.storage_stats),
@@ -105,4 +106,14 @@ def _pool(report: HealthReport) -> pb.ConnectionPool | None:
         checked_out=pool.checked_out,
         overflow=pool.overflow,
         max_connections=pool.max_connections,
+    )
+
+
+def _schema(report: HealthReport) -> pb.DatabaseSchema | None:
+    if report.schema is None:
+        return None
+    return pb.DatabaseSchema(
+        revision=report.schema.revision,
+        server_revision=report.schema.server_revision,
+        least_server_revision=report.schema.least_server_revision,
     )

@@ -40,6 +40,7 @@ class Rig:
             self.storage,
             self.breakers,
             pool=lambda: None,
+            schema=lambda: None,
             storage_stats=lambda: StorageStats("s3", self.statistics.snapshot(), 3.0),
             version="1.2.3",
             clock=self.clock,

@@ -5,7 +5,9 @@ from ledgerlift_server.adapters.sql.engine import DatabaseOptions, connections
 from ledgerlift_server.adapters.sql.inspection import DatabaseFacts, describe, inspect_database
 from ledgerlift_server.adapters.sql.ledger import SqlUploadLedger
 from ledgerlift_server.adapters.sql.maintenance import SqlMaintenance
-from ledgerlift_server.adapters.sql.schema import SchemaMismatch, check_schema, migrate
+from ledgerlift_server.adapters.sql.revisions import SchemaMismatch
+from ledgerlift_server.adapters.sql.schema import Migrated, check_schema, migrate
+from ledgerlift_server.adapters.sql.schema_watch import SchemaWatch
 from ledgerlift_server.adapters.sql.transactions import Database
 
 __all__ = [
@@ -20,5 +22,7 @@ __all__ = [
     "SqlMaintenance",
     "migrate",
     "check_schema",
+    "Migrated",
+    "SchemaWatch",
     "SchemaMismatch",
 ]

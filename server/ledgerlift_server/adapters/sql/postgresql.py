@@ -17,10 +17,11 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from ledgerlift_server.adapters.sql.flavour import Ending, Failure, Mark
+from ledgerlift_server.adapters.sql.revisions import own_schemas
 
 ANSWER_GRACE = 1.0
 """Seconds beyond a transaction's limit in which the server's own `statement_timeout` may still end it properly."""
@@ -33,6 +34,9 @@ KEEPALIVE = {
     "tcp_user_timeout": 20_000,
 }
 """libpq's, in seconds, the last in milliseconds: a connection whose peer is gone dies within half a minute."""
+
+SERVER_NAME = "ledgerlift/"
+"""How servers are called in pg_stat_activity, followed by the schema that they are made for (at first by nothing)."""
 
 _give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)
 
@@ -89,7 +93,7 @@ def make_engine(
         pool_use_lifo=True,
         hide_parameters=True,
         connect_args={
-            "application_name": "ledgerlift",
+            "application_name": SERVER_NAME + own_schemas().newest,
             "connect_timeout": max(2, round(connect_timeout)),
             **KEEPALIVE,
         },
@@ -106,6 +110,17 @@ def bound_connecting(engine: Engine, seconds: float) -> None:
     def connect(dialect: object, record: object, args: tuple[Any, ...], parameters: dict[str, Any]) -> Any:
         with _answered_within(seconds):
             return psycopg2.connect(*args, **parameters)
+
+
+def connected_servers(connection: Connection) -> list[str]:
+    """What the servers at work on this database are made for; an empty string for one that does not say so."""
+    found = connection.execute(
+        text(
+            "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database()"
+            " AND (application_name = 'ledgerlift' OR application_name LIKE 'ledgerlift/%')"
+        )
+    )
+    return [name.removeprefix("ledgerlift").removeprefix("/") for name in found.scalars()]
 
 
 def _note_incarnation(engine: Engine) -> None:

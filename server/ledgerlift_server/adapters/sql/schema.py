@@ -1,4 +1,8 @@
-"""Bring a database to this version's schema, or check that it is there. Called at start-up, before serving.
+"""Bring a database to this version's schema, or check that it may be worked with. Called before serving.
+
+    expansions ──────────> at once: servers of the version before go on
+    a contraction ───────> when nobody can miss what it takes away, else it waits for the next `migrate`
+    a newer database ────> left as it is, and used where it allows that (`revisions.py`)
 
 One transaction holds all of a migration: it happens whole or not at all. In PostgreSQL an advisory lock
 keeps replicas that start together from migrating side by side. It is held by a connection of its own,
@@ -11,19 +15,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, select, text, update
 
 from ledgerlift_server.adapters.sql.engine import normalise
-from ledgerlift_server.adapters.sql.postgresql import KEEPALIVE, bound_connecting
-from ledgerlift_server.adapters.sql.tables import metadata
+from ledgerlift_server.adapters.sql.postgresql import KEEPALIVE, bound_connecting, connected_servers
+from ledgerlift_server.adapters.sql.revisions import (
+    MIGRATIONS,
+    KnownSchemas,
+    Marks,
+    Revision,
+    SchemaMismatch,
+    load_schemas,
+    own_schemas,
+    scripts_in,
+)
+from ledgerlift_server.adapters.sql.tables import metadata, schema_compatibility
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+__all__ = ["Migrated", "SchemaMismatch", "check_schema", "check_server", "migrate", "read_marks"]
 
 ADVISORY_LOCK = 0x6C65646765726C69
 """Of migrations; the letters `ledgerli`."""
@@ -40,8 +54,21 @@ OLDEST = {
 }
 
 
-class SchemaMismatch(Exception):
-    """The database is not at this version's schema, or cannot carry it. The message says what to do."""
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """How `migrate` left the database. `waiting`: a contraction that could not be made yet, and why."""
+
+    marks: Marks
+    newer: bool
+    waiting: str | None
+
+    @property
+    def sentence(self) -> str:
+        """For whoever deploys."""
+        known = ", newer than this version's, which may run on it" if self.newer else ""
+        said = f"the database is at schema {self.marks.revision}{known}; servers made for "
+        said += f"{self.marks.least_server} or newer may run on it"
+        return said if self.waiting is None else f"{said}\n{self.waiting}"
 
 
 def migrate(
@@ -50,40 +77,81 @@ def migrate(
     timeout: float = 60.0,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Bring the database at `url` to the newest schema; nothing happens where it is there already.
+    folder: Path = MIGRATIONS,
+) -> Migrated:
+    """Bring the database at `url` to the newest schema that its servers allow; nothing where it is there already.
 
     Waits up to `timeout` seconds while another process migrates. Raises SchemaMismatch when that took
-    longer, or when the database belongs to a newer version; SQLAlchemy's errors when it cannot be reached.
+    longer, or when the database wants newer servers; SQLAlchemy's errors when it cannot be reached.
     """
-    give_up_at = clock() + timeout
+    known, give_up_at = load_schemas(folder), clock() + timeout
     with _engine(url) as engine, _alone(engine, give_up_at, sleep, clock), engine.connect() as connection:
         check_server(connection)
-        scripts = _scripts()
-        _refuse_newer(connection, scripts)
+        marks = read_marks(connection)
+        newer = marks.revision is not None and known.find(marks.revision) is None
+        if newer:
+            known.refuse_contracted(marks)
+        steps, waiting = ([], None) if newer else _allowed(connection, known, marks)
         # Whatever happens before the COMMIT closes the connection, which undoes it all.
         sqlite = engine.name == "sqlite"
         connection.exec_driver_sql(
             "BEGIN IMMEDIATE" if sqlite else f"BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"
         )
-        _upgrade(connection, scripts)
+        if steps:
+            upgrade(connection, folder, steps[-1].name)
+            connection.execute(update(schema_compatibility).values(least_server=steps[-1].least_server))
         _begin_era(connection)
+        marks = read_marks(connection)
         connection.exec_driver_sql("COMMIT")
+    return Migrated(marks, newer, waiting)
 
 
-def check_schema(url: str) -> None:
-    """Raise SchemaMismatch unless the database at `url` is at exactly this version's schema."""
+def check_schema(url: str, known: KnownSchemas | None = None) -> Marks:
+    """What the database at `url` says. Raises SchemaMismatch unless a server of this version may run on it."""
     with _engine(url) as engine, engine.connect() as connection:
-        scripts = _scripts()
-        _refuse_newer(connection, scripts)
-        current = MigrationContext.configure(connection).get_current_heads()
-        if current != tuple(scripts.get_heads()):
-            raise SchemaMismatch(
-                f"the database is at schema {', '.join(current) or 'none'}, this version needs "
-                f"{', '.join(scripts.get_heads())}: migrate it first"
-            )
+        marks = read_marks(connection)
+        (known or own_schemas()).refuse_unfit(marks)
         if _is_foreign(connection):
             raise SchemaMismatch("the database was restored from another cluster: migrate it first")
+        return marks
+
+
+def read_marks(connection: Connection) -> Marks:
+    """Of a database that may be empty, or older than the marks."""
+    heads = MigrationContext.configure(connection).get_current_heads()
+    if not heads:
+        return Marks(None, None)
+    there = connection.dialect.has_table(connection, schema_compatibility.name)
+    least = connection.scalar(select(schema_compatibility.c.least_server)) if there else None
+    return Marks(heads[0], least)
+
+
+def _allowed(connection: Connection, known: KnownSchemas, marks: Marks) -> tuple[list[Revision], str | None]:
+    """The migrations to make now, and why one that is left has to wait.
+
+    What a contraction takes away must be missed neither by a server that runs, nor by one of the version before,
+    should it have to be started again: what it was made for, the database says.
+    """
+    steps: list[Revision] = []
+    for step in known.after(marks.revision):
+        if step.contracts and marks.revision is not None:
+            oldest = [
+                name for name in _servers_connected(connection, known) if known.is_older(name, step.least_server)
+            ]
+            if oldest or known.is_older(marks.revision, step.least_server):
+                return steps, (
+                    f"schema {step.name} waits: migrate again when no server made for a schema older than "
+                    f"{step.least_server} is left, nor needed to go back to"
+                )
+        steps.append(step)
+    return steps, None
+
+
+def _servers_connected(connection: Connection, known: KnownSchemas) -> list[str]:
+    """The revisions that servers at work on this database are made for."""
+    if connection.dialect.name == "sqlite":
+        return []
+    return [made_for or known.revisions[0].name for made_for in connected_servers(connection)]
 
 
 @contextmanager
@@ -120,32 +188,14 @@ def _alone(
         yield
 
 
-def _scripts() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return ScriptDirectory.from_config(config)
-
-
-def _upgrade(connection: Connection, scripts: ScriptDirectory) -> None:
-    """Alembic's own `upgrade`, on a connection whose transaction is already ours."""
-    head = scripts.get_current_head()
-    assert head is not None
-    config = Config()
+def upgrade(connection: Connection, folder: Path, revision: str) -> None:
+    """Alembic's own, to `revision` and no further, on a connection whose transaction is already ours."""
+    scripts = scripts_in(folder)
     with EnvironmentContext(
-        config, scripts, fn=lambda revision, context: scripts._upgrade_revs(head, revision)
+        Config(), scripts, fn=lambda current, context: scripts._upgrade_revs(revision, current)
     ) as environment:
         environment.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
         environment.run_migrations()
-
-
-def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
-    known = {script.revision for script in scripts.walk_revisions()}
-    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    if unknown:
-        raise SchemaMismatch(
-            f"the database is at schema {', '.join(sorted(unknown))}, which this version does not know: "
-            "it was migrated by a newer one"
-        )
 
 
 def check_server(connection: Connection) -> None:

@@ -6,6 +6,7 @@ events                        the audit trail; never changed, never removed
 removals                      the outbox: what is to be removed from the object store
 leases                        which replica is the janitor
 event_era                     one row, see `events.py`
+schema_compatibility          one row, see `revisions.py`
 """
 
 from __future__ import annotations
@@ -201,3 +202,5 @@ leases = Table(
     Column("holder", String, nullable=False),
     Column("expire_time", Time, nullable=False),
 )
+
+schema_compatibility = Table("schema_compatibility", metadata, Column("least_server", String, primary_key=True))

@@ -105,6 +105,12 @@ class Database:
         """Ask the database, once, for the least there is: how it is now, not after a while. Raises as `read` does."""
         await self.dependency.call("ping", self._ping)
 
+    async def look(self, name: str, work: Callable[[Transaction], T]) -> T:
+        """As `read`, but once, like `ping`."""
+        return await self.dependency.call(
+            name, self._runner.try_once, name, lambda connection: work(Transaction(connection))
+        )
+
     async def check(self) -> None:
         """As `ping`, whatever the breaker says: for the start, which waits for the database."""
         await self.dependency.check("ping", self._ping)

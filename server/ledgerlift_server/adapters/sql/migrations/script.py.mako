@@ -10,6 +10,9 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+# "expand": servers of the revision before go on. "contract" takes something away: `least_server = ` names the least
+# revision whose servers do without it, which has to be one that landed before (docs/adr/0018).
+phase = "expand"
 
 
 def upgrade() -> None:
