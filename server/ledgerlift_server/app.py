@@ -125,7 +125,7 @@ def _server(
     )
     lifecycle = Lifecycle(policies)
     admission, call_retries = _admission(settings, policies), RetryBudget(RETRY_TOKENS, RETRY_REFILL)
-    metrics.watch(admission, call_retries, uploads, entry, tools.pipeline.budget)
+    metrics.watch(admission, call_retries, uploads, entry, tools.pipeline.budget, health.monitor)
     server = make_server(
         build_chain(
             policies,

@@ -14,11 +14,13 @@ from ledgerlift_server.core import CannotStart, Core
 from ledgerlift_server.domain.part_buffers import BufferBudget
 from ledgerlift_server.domain.upload_entry import UploadEntry
 from ledgerlift_server.domain.upload_service import UploadService
+from ledgerlift_server.health.monitor import Monitor
 from ledgerlift_server.interceptors.admission import Admission
 from ledgerlift_server.observability.metrics.admission import AdmissionCollector
 from ledgerlift_server.observability.metrics.calls import CallMetrics
 from ledgerlift_server.observability.metrics.database_pool import PoolCollector
 from ledgerlift_server.observability.metrics.dependencies import DependencyCollector
+from ledgerlift_server.observability.metrics.disk import DiskCollector
 from ledgerlift_server.observability.metrics.event_loop import EventLoopLag
 from ledgerlift_server.observability.metrics.exposition import exposed
 from ledgerlift_server.observability.metrics.janitor import JanitorCollector
@@ -47,6 +49,7 @@ class ServerMetrics:
             self._retries["storage"] = core.store.retry_budget
         self._upload_memory = int(settings.upload_memory_budget)
         self._commits = core.committer.tally
+        self._keeps_files = settings.embedded_database or settings.s3_bucket is None
 
     def watch(
         self,
@@ -55,8 +58,10 @@ class ServerMetrics:
         uploads: UploadService,
         entry: UploadEntry,
         budget: BufferBudget,
+        monitor: Monitor,
     ) -> None:
         """Read these as well: what is built with the server, each once. `call_retries` is the retry interceptor's."""
+        self.registry.register(DiskCollector(lambda: monitor.resources if self._keeps_files else None))
         self.registry.register(RetryCollector({"call": call_retries} | self._retries))
         self.registry.register(AdmissionCollector(admission.snapshot))
         self.registry.register(

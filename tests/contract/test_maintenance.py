@@ -123,6 +123,9 @@ async def test_the_outbox_gives_out_what_is_due(maintenance: SqlMaintenance) -> 
     await maintenance.removal_done(first.removal_id)
     await maintenance.removal_failed(second.removal_id, retry_after=60.0)
     assert await maintenance.due_removals(limit=10) == [third]
+    assert [await maintenance.count_removals(limit=limit) for limit in (10, 1)] == [2, 1], (
+        "those put off wait as well"
+    )
     await maintenance.removal_failed(second.removal_id, retry_after=-60.0)
     postponed = (await maintenance.due_removals(limit=1))[0]
     assert (postponed.removal_id, postponed.attempts) == (second.removal_id, 2)

@@ -170,6 +170,14 @@ async def test_the_janitor_s_work_adds_up(tmp_path: Path) -> None:
     assert seen.value("ledgerlift_janitor_passes_total", outcome="done") >= 1
     assert seen.value("ledgerlift_drift_comparisons_total") == 1
     assert seen.value("ledgerlift_drift_missing_objects") == 0
+    assert [one.value for one in seen.families["ledgerlift_outbox_waiting_removals"].samples] == [0]
+
+
+async def test_how_full_the_disk_is_shows_where_something_is_kept_on_it(tmp_path: Path) -> None:
+    """A share, of the machine that this runs on."""
+    async with measured(tmp_path) as (_, metrics):
+        seen = await scrape(metrics)
+    assert 0 < seen.value("ledgerlift_data_dir_used_ratio") <= 1
 
 
 async def test_a_loop_that_is_held_up_shows_at_once_and_in_the_histogram(tmp_path: Path) -> None:
@@ -192,6 +200,7 @@ async def test_on_postgresql_the_pool_shows(tmp_path: Path, postgres_url: str) -
     assert seen.value("ledgerlift_database_pool_limit_connections") == 5
     assert seen.value("ledgerlift_bulkhead_threads", dependency="database") == 5
     assert 0 <= seen.value("ledgerlift_database_pool_in_use_connections") <= 5
+    assert seen.families["ledgerlift_data_dir_used_ratio"].samples, "documents are files"
 
 
 async def test_no_label_has_a_value_that_callers_make(tmp_path: Path) -> None:

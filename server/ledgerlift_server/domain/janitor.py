@@ -39,6 +39,8 @@ BATCH = 200
 """Rows or objects looked at in one step."""
 REMOVALS_AT_ONCE = 8
 """Removals under way at the same time."""
+COUNTED_REMOVALS = 10_000
+"""Removals that wait are counted up to here: to count more takes longer and says no more."""
 MAX_RETRY_AFTER = 3600.0
 """Seconds between two attempts to remove something, at the most."""
 MAX_DOUBLINGS = 12
@@ -65,7 +67,10 @@ class JanitorOptions:
 
 @dataclass(slots=True)
 class JanitorReport:
-    """What one pass did. Each number is a metric. `drift` is None where store and database were not compared."""
+    """What one pass did. Each number is a metric.
+
+    `drift` is None where store and database were not compared, `waiting_removals` where they were not counted.
+    """
 
     commits_driven: int = 0
     commits_failed: int = 0
@@ -73,11 +78,12 @@ class JanitorReport:
     removed: int = 0
     removals_failed: int = 0
     sessions_forgotten: int = 0
+    waiting_removals: int | None = None
     drift: DriftReport | None = None
 
     def counts(self) -> dict[str, int]:
-        """Every number, by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "drift"}
+        """How often each thing was done, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("drift", "waiting_removals")}
 
     def facts(self) -> dict[str, int]:
         """What was done, by name, for the log; empty when nothing was."""
@@ -144,7 +150,7 @@ class Janitor:
             held = await self._pass(report, full, drift)
             end = PassEnd.DONE if held else PassEnd.NOT_HOLDER
         finally:
-            self.totals.add(end, report.counts(), report.drift)
+            self.totals.add(end, report.counts(), report.drift, report.waiting_removals)
         return report if held else None
 
     async def _pass(self, report: JanitorReport, full: bool, drift: bool) -> bool:
@@ -156,6 +162,8 @@ class Janitor:
             steps = [self._drive_commits, self._expire, self._forget, *steps]
         if drift:
             steps += [self._find_drift, self._empty_outbox]
+        if full:
+            steps.append(self._count_outbox)
         failures: list[LedgerLiftError] = []
         for step in steps:
             try:
@@ -252,6 +260,10 @@ class Janitor:
                     return True  # it is the store that fails, not an object: the next pass tries again
             if not await self._renew():
                 return False
+        return True
+
+    async def _count_outbox(self, report: JanitorReport) -> bool:
+        report.waiting_removals = await self._maintenance.count_removals(limit=COUNTED_REMOVALS)
         return True
 
     async def _remove(self, removal: Removal) -> bool:

@@ -30,11 +30,20 @@ class JanitorTotals:
     comparisons: int = 0
     """Those that came to their end."""
     missing_objects: int | None = None
-    """What the last of them found; None before the first."""
+    """What the last of them found; None before the first, and where another replica does the work by now."""
+    waiting_removals: int | None = None
+    """In the outbox, when they were last counted; None as above."""
 
-    def add(self, end: PassEnd, actions: Mapping[str, int], drift: DriftReport | None) -> None:
+    def add(
+        self, end: PassEnd, actions: Mapping[str, int], drift: DriftReport | None, waiting_removals: int | None
+    ) -> None:
         """A pass has ended. What it did before it failed counts as well."""
         self.passes[end] += 1
+        if end is PassEnd.NOT_HOLDER:
+            # What this process found once is for the holder to say; an alert on it would never end here.
+            self.missing_objects = self.waiting_removals = None
+        elif waiting_removals is not None:
+            self.waiting_removals = waiting_removals
         for name, count in actions.items():
             self.actions[name] += count
         if drift is None:

@@ -149,6 +149,9 @@ class Maintenance(Protocol):
     async def due_removals(self, *, limit: int) -> Sequence[Removal]:
         """Entries of the outbox whose time has come, oldest first."""
 
+    async def count_removals(self, *, limit: int) -> int:
+        """Removals that wait, due or not; counted up to `limit`."""
+
     async def removal_done(self, removal_id: int) -> None:
         """Forget the entry."""
 

@@ -65,3 +65,34 @@ async def test_a_comparison_that_breaks_off_keeps_what_it_found_and_says_nothing
         await replica.janitor.run_once()
     totals = replica.janitor.totals
     assert (totals.orphan_objects, totals.comparisons, totals.missing_objects) == (1, 0, None)
+
+
+async def test_what_waits_in_the_outbox_is_counted_also_when_nothing_can_be_removed(
+    rig: UploadRig, replica: Replica
+) -> None:
+    """A store that is down makes it grow, which is when somebody wants to know."""
+    totals = replica.janitor.totals
+    assert totals.waiting_removals is None
+    for number in range(3):
+        await rig.maintenance.queue_removal(f"objects/{number}", None)
+    replica.store.before["delete"] = failing(errors.CircuitOpen.of("storage", retry_after=1.0))
+    with pytest.raises(errors.CircuitOpen):
+        await replica.janitor.run_once(drift=False)
+    assert totals.waiting_removals == 3
+    replica.store.before.clear()
+    await replica.janitor.run_once(drift=False)
+    assert totals.waiting_removals == 0
+
+
+async def test_who_is_not_the_holder_any_more_says_nothing_of_the_state(rig: UploadRig) -> None:
+    """An alert on what it found once would not end before its process does; the holder has looked since."""
+    first, second = rig.replica(), rig.replica()
+    done: Any = await first.run(*stream(content(5), to=spec()))
+    await rig.store.delete(done.document.object_name)
+    await first.janitor.run_once()
+    assert (first.janitor.totals.missing_objects, first.janitor.totals.waiting_removals) == (1, 0)
+    await first.janitor.close()
+    await second.janitor.run_once()
+    await first.janitor.run_once()
+    assert (first.janitor.totals.missing_objects, first.janitor.totals.waiting_removals) == (None, None)
+    assert (second.janitor.totals.missing_objects, second.janitor.totals.waiting_removals) == (1, 0)

@@ -105,6 +105,13 @@ class SqlMaintenance:
         rows = await self._database.read("maintenance.due_removals", lambda tx: tx.all(statement))
         return [Removal(row["removal_id"], row["object_name"], row["multipart_id"], row["attempts"]) for row in rows]
 
+    async def count_removals(self, *, limit: int) -> int:
+        """See the port."""
+        some = select(removals.c.removal_id).limit(limit).subquery()
+        statement = select(func.count().label("waiting")).select_from(some)
+        row = await self._database.read("maintenance.count_removals", lambda tx: tx.one(statement))
+        return int(row["waiting"])
+
     async def removal_done(self, removal_id: int) -> None:
         """See the port."""
         statement = delete(removals).where(removals.c.removal_id == removal_id)

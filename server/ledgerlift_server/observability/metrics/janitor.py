@@ -51,6 +51,14 @@ class JanitorCollector(Collector):
         if self._totals.missing_objects is not None:
             missing.add_metric([], self._totals.missing_objects)
         yield missing
+        waiting = GaugeMetricFamily(
+            "ledgerlift_outbox_waiting_removals",
+            "Objects and multiparts that wait to be removed from the store.",
+            labels=[],
+        )
+        if self._totals.waiting_removals is not None:
+            waiting.add_metric([], self._totals.waiting_removals)
+        yield waiting
         yield CounterMetricFamily(
             "ledgerlift_drift_comparisons",
             "Comparisons of store and database that came to their end.",
