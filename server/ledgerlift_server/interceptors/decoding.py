@@ -7,27 +7,20 @@ traceback in the log for each: that is how a fuzzer fills a disk. Streams of req
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from ledgerlift_server.errors import FieldViolation, InvalidRequest
-from ledgerlift_server.interceptors.wrap import Handler, behavior_of, rebuilt
+from ledgerlift_server.interceptors.wrap import Handler, HandlerInterceptor, behavior_of, rebuilt
 
 
-class Decoding(grpc.aio.ServerInterceptor):
+class Decoding(HandlerInterceptor):
     """Decodes single requests inside of the other interceptors instead of outside."""
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Called by grpc."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming or handler.request_deserializer is None:
+    def wrapped(self, handler: Handler, method: str) -> Handler:
+        """See the module; streams of requests as they are."""
+        if handler.request_streaming or handler.request_deserializer is None:
             return handler
         inner, decode = behavior_of(handler), handler.request_deserializer
 

@@ -12,8 +12,8 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 
@@ -27,8 +27,7 @@ WRITE_PATIENCE = 1.0
 """Seconds that the last message of a call that is ended gets to go out: a client that does not read gets no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """The call at hand. `method` is the path on the wire, `/package.Service/Method`."""
 
     method: str
@@ -37,30 +36,48 @@ class Call:
     context: Any
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
-    """One concern, around every call whatever its shape."""
+class HandlerInterceptor(grpc.aio.ServerInterceptor, ABC):
+    """Something around the handler of every method. Put there once: built anew for each call, the chain took as long
+    as what it does (measured)."""
 
     @abstractmethod
-    async def around(self, call: Call, proceed: Proceed) -> Any:
-        """Return what `proceed` returns. A call is one task: context variables set here reach all of it."""
+    def wrapped(self, handler: Handler, method: str) -> Handler:
+        """`handler`, which serves `method`, with what is around it."""
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Called by grpc."""
+        """Called by grpc, for each call."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None  # an unknown method: grpc answers UNIMPLEMENTED
-        return self._around(handler, handler_call_details.method)
+        method = handler_call_details.method
+        known, wrapped = self._wrapped.get(method, (None, None))
+        if known is not handler:
+            wrapped = self.wrapped(handler, method)
+            self._wrapped[method] = handler, wrapped
+        return wrapped
 
-    def _around(self, handler: Handler, method: str) -> Handler:
-        inner = behavior_of(handler)
+    @cached_property
+    def _wrapped(self) -> dict[str, tuple[Handler, Handler]]:
+        return {}
+
+
+class CallInterceptor(HandlerInterceptor):
+    """One concern, around every call whatever its shape."""
+
+    @abstractmethod
+    async def around(self, call: Call, proceed: Proceed) -> Any:
+        """Return what `proceed` returns. A call is one task: context variables set here reach all of it."""
+
+    def wrapped(self, handler: Handler, method: str) -> Handler:
+        """`around` it."""
+        inner, requests, responses = behavior_of(handler), handler.request_streaming, handler.response_streaming
 
         async def outer(request: Any, context: Any) -> Any:
-            call = Call(method, handler.request_streaming, handler.response_streaming, context)
-            return await self.around(call, lambda: inner(request, context))
+            return await self.around(Call(method, requests, responses, context), lambda: inner(request, context))
 
         return rebuilt(handler, outer, handler.request_deserializer)
 
