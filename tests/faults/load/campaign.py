@@ -11,6 +11,7 @@ from tests.faults.backends import Backends
 from tests.faults.claims import HEAD, Claim, broken
 from tests.faults.load.drain import drain
 from tests.faults.load.memory import idle_streams, many_uploads
+from tests.faults.load.recycling import recycling
 from tests.faults.load.stalls import stalls
 from tests.faults.printing import progress, table
 from tests.support.stores import MIB, SHARED, Stores
@@ -35,6 +36,7 @@ def run(folder: Path) -> list[str]:
 
         measure("SIGTERM", 5 * MIB, lambda stores: drain(stores, count=RUNNING))
         measure("stalls", 8 * MIB, lambda stores: stalls(stores, slots=STALLED, stall_timeout=STALL_TIMEOUT))
+        measure("a new S3 client", 8 * MIB, lambda stores: recycling(stores, lifetime=1.0, callers=8, seconds=30.0))
         measure("idle streams", 8 * MIB, lambda stores: idle_streams(stores, count=IDLE))
         measure("uploads", 8 * MIB, lambda stores: _uploads(stores))
     table(HEAD, [claim.row for claim in claims])
