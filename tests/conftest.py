@@ -13,4 +13,5 @@ pytest_plugins = [
     "tests.support.object_stores",
     "tests.support.server",
     "tests.support.stores",
+    "tests.support.traces",
 ]

@@ -78,26 +78,34 @@ def header_of(metadata: Iterable[tuple[str, str | bytes]] | None, name: str) -> 
 class Attempt:
     """A call that the breaker has let through. Tell its end, and in any case `left`."""
 
-    def __init__(self, core: ClientCore, permit: Permit, operation: Operation, limit: TimeLimit) -> None:
+    def __init__(self, core: ClientCore, permit: Permit, operation: Operation, limit: TimeLimit, method: str) -> None:
+        """`method` is the path on the wire."""
         self._core = core
         self._permit = permit
         self._request_id = operation.request_id
         self.timeout = operation.state.time_left(limit.most)
         """Seconds that it has."""
         self._gave_time = self.timeout >= limit.usual * _NEARLY
+        self._span = core.spans.attempt(method, operation.request_id, operation.state.attempts)
+        self._code = "CANCELLED"
+        self.headers = core.headers(operation.request_id, self._span.headers)
+        """The metadata to send."""
 
     def answered(self) -> None:
         """It succeeded, or a message has come."""
+        self._code = "OK"
         self._core.answered(self._permit)
 
     def failed(self, error: grpc.RpcError | grpc.FutureCancelledError) -> errors.LedgerLiftError:
         """grpc raised `error`; what that means."""
         known = failure(error, self._request_id)
+        self._code = known.code.name if known.code is not None else "UNKNOWN"
         self._core.failed(self._permit, known, gave_time=self._gave_time)
         return known
 
     def overdue(self) -> errors.DeadlineExceeded:
         """grpc did not end it."""
+        self._code = "DEADLINE_EXCEEDED"
         error = errors.DeadlineExceeded(
             f"grpc did not end the call {OVERDUE:.0f} s behind its deadline",
             code=grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -110,3 +118,4 @@ class Attempt:
     def left(self) -> None:
         """It is over, or given up on this side."""
         given_up(self._permit)
+        self._span.ended(self._code)

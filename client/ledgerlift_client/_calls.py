@@ -146,14 +146,15 @@ class Calls:
         `timeout` is for all attempts together. Raises any LedgerLiftError.
         """
         operation = self.short(timeout, request_id)
-        while True:
-            try:
-                response = self.once(method, request, operation)
-            except errors.LedgerLiftError as error:
-                operation.sleep(operation.again(method, error))
-            else:
-                operation.state.begun()
-                return response
+        with self.core.spans.operation(method.name, operation.request_id):
+            while True:
+                try:
+                    response = self.once(method, request, operation)
+                except errors.LedgerLiftError as error:
+                    operation.sleep(operation.again(method, error))
+                else:
+                    operation.state.begun()
+                    return response
 
     def once(
         self,
@@ -167,7 +168,7 @@ class Calls:
         stub = self._stub(method, self._channel.unary_unary)
         # As a future: a blocking call that Ctrl-C breaks off stays behind in the channel, whose `close` waits for it
         # (grpc#19973).
-        return cast(_Response, self._begin(stub.future, request, operation, allowed).result())
+        return cast(_Response, self._begin(method, stub.future, request, operation, allowed).result())
 
     def stream(
         self,
@@ -178,23 +179,26 @@ class Calls:
     ) -> Generator[_Response, None, None]:
         """A single attempt of a call that answers with a stream. Cancelled when the iterator is closed."""
         stub = self._stub(method, self._channel.unary_stream)
-        yield from self._begin(stub, request, operation, limit).messages()
+        yield from self._begin(method, stub, request, operation, limit).messages()
 
     def upload(self, method: Method[bytes, _Response], feed: Any, operation: Operation) -> RunningCall:
         """A single attempt of a call that takes serialized messages from `feed`, which it stops at its end."""
         stub = self._stub(method, self._channel.stream_unary, serializer=None)
-        call = self._begin(stub.future, feed, operation, _attempt.transfer_limit(method, self.core.options))
+        limit = _attempt.transfer_limit(method, self.core.options)
+        call = self._begin(method, stub.future, feed, operation, limit)
         call.on_end(feed.stop)
         return call
 
-    def _begin(self, make: Any, request: Any, operation: Operation, limit: TimeLimit) -> RunningCall:
+    def _begin(
+        self, method: Method[Any, Any], make: Any, request: Any, operation: Operation, limit: TimeLimit
+    ) -> RunningCall:
         """Wait for the breaker, and make the call with what time is left then."""
         operation.check()
         while not isinstance(permit := self.core.try_admit(operation.state), Permit):
             operation.sleep(permit)
-        attempt = Attempt(self.core, permit, operation, limit)
+        attempt = Attempt(self.core, permit, operation, limit, method.path)
         try:
-            call = make(request, timeout=attempt.timeout, metadata=self.core.headers(operation.request_id))
+            call = make(request, timeout=attempt.timeout, metadata=attempt.headers)
         except BaseException:
             attempt.left()
             raise

@@ -16,6 +16,7 @@ from ledgerlift_client._client_operations import OperationsMethods
 from ledgerlift_client._client_uploads import UploadMethods
 from ledgerlift_client._core import ClientCore, Metadata
 from ledgerlift_client._options import ClientOptions
+from ledgerlift_client._spans import Spans
 
 
 class LedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
@@ -37,14 +38,16 @@ class LedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
         credentials: grpc.ChannelCredentials | None = None,
         interceptors: Sequence[Interceptor] = (),
         metadata: Metadata = (),
+        tracing: Spans | None = None,
     ) -> None:
         """`target` is `host:port`, or any name that gRPC knows. Without `credentials` the channel is in the clear.
 
         `metadata` goes with every call, such as `{"authorization": "Bearer ..."}`; what changes is an interceptor's.
+        `tracing` is a `ledgerlift_client.tracing.Tracing`.
         """
         self.target = target
         self.options = options or ClientOptions()
-        core = ClientCore(target, self.options, metadata)
+        core = ClientCore(target, self.options, metadata, tracing)
         self._calls = Calls(make_channel(target, self.options, credentials, interceptors), core)
 
     @classmethod
@@ -55,6 +58,7 @@ class LedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
         credentials: grpc.ChannelCredentials | None = None,
         interceptors: Sequence[Interceptor] = (),
         metadata: Metadata = (),
+        tracing: Spans | None = None,
     ) -> LedgerLiftClient:
         """A client for `LEDGERLIFT_TARGET`, with options as `ClientOptions.from_env` reads them."""
         return cls(
@@ -63,6 +67,7 @@ class LedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
             credentials=credentials,
             interceptors=interceptors,
             metadata=metadata,
+            tracing=tracing,
         )
 
     def close(self) -> None:

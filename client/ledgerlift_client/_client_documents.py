@@ -49,7 +49,7 @@ class DocumentMethods:
         options = self._calls.core.options
         reporter = Reporter(None, progress=progress, on_event=on_event, interval=options.progress_interval)
         operation = self._calls.transfer(timeout, header_id(None), cancel)
-        with telling(reporter):
+        with telling(reporter), self._calls.core.spans.operation("download", operation.request_id):
             reporter.started(document_id, operation.request_id)
             run = DownloadRun(document_id, DownloadCourse(operation.state, offset=offset, length=length), reporter)
             record = download(self._calls, run, to, operation)

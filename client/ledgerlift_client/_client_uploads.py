@@ -128,7 +128,7 @@ class UploadMethods:
         operation = self._calls.transfer(timeout, header_id(None), cancel)
         with closing(self._open(source)) as opened:
             reporter = self._reporter(opened, progress, on_event)
-            with telling(reporter):
+            with telling(reporter), self._calls.core.spans.operation("resume", operation.request_id):
                 spec = self.get_upload(upload_id, timeout=self._calls.core.time_left(operation.state)).spec
                 reporter.started(spec.filename, spec.request_id)
                 digest = sha256 or spec.sha256 or None
@@ -188,7 +188,7 @@ class UploadMethods:
             plan = UploadPlan(item, opened, dedupe)
             operation = self._calls.transfer(timeout, header_id(plan.spec.request_id), cancel)
             reporter = self._reporter(opened, progress, on_event)
-            with telling(reporter):
+            with telling(reporter), self._calls.core.spans.operation("upload", operation.request_id):
                 reporter.started(plan.spec.filename, plan.spec.request_id)
                 if plan.check_first:
                     digest = plan.digest(opened, self._calls.core.options.message_size, cancel)

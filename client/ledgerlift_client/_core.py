@@ -19,6 +19,7 @@ from ledgerlift_client._budget import RetryBudget
 from ledgerlift_client._fork import ADVICE, WATCH
 from ledgerlift_client._options import ClientOptions
 from ledgerlift_client._retry import Backoff, RetryState
+from ledgerlift_client._spans import NO_SPANS, Headers, Spans
 
 REQUEST_ID_HEADER = "x-request-id"
 _MOST_ID_CHARACTERS = 128
@@ -34,10 +35,11 @@ log = logging.getLogger("ledgerlift_client")
 class ClientCore:
     """The state that is shared by the calls of one client. Thread-safe."""
 
-    def __init__(self, target: str, options: ClientOptions, metadata: Metadata) -> None:
+    def __init__(self, target: str, options: ClientOptions, metadata: Metadata, spans: Spans | None = None) -> None:
         """ValueError for metadata that cannot be sent, RuntimeError in a process in which gRPC would hang."""
         WATCH.use()
         self.options = options
+        self.spans = spans or NO_SPANS
         self.breaker = CircuitBreaker(
             target,
             failures=options.breaker_failures,
@@ -65,9 +67,9 @@ class ClientCore:
         if self.closed:
             raise RuntimeError("this LedgerLiftClient is closed")
 
-    def headers(self, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
+    def headers(self, request_id: str, of_its_own: Headers = ()) -> tuple[tuple[str, str | bytes], ...]:
         """The metadata of one call."""
-        return (*self._metadata, (REQUEST_ID_HEADER, request_id))
+        return (*self._metadata, (REQUEST_ID_HEADER, request_id), *of_its_own)
 
     def retry_state(self, timeout: float | None) -> RetryState:
         """The retries of a short call: within `timeout` seconds (None: `call_timeout`), at most `max_attempts`."""

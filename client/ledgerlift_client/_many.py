@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 
 from ledgerlift_client._cancel import CancelToken
 from ledgerlift_client._models import UploadResult
@@ -28,7 +29,8 @@ def upload_each(
             return UploadOutcome(item, error=error)
 
     with ThreadPoolExecutor(min(concurrency, max(1, len(items))), thread_name_prefix="ledgerlift-upload") as threads:
-        futures: list[Future[UploadOutcome]] = [threads.submit(outcome, item) for item in items]
+        # Each in a context as the caller's: what its program follows there is followed here.
+        futures: list[Future[UploadOutcome]] = [threads.submit(copy_context().run, outcome, item) for item in items]
         try:
             return [future.result() for future in futures]
         except BaseException:

@@ -25,6 +25,11 @@ class Method(Generic[_Request, _Response]):
     default_timeout: float
     idempotent: bool
 
+    @property
+    def name(self) -> str:
+        """Without its service."""
+        return self.path.rpartition("/")[2]
+
 
 def method(service: ServiceDescriptor, name: str) -> Method[Any, Any]:
     """The method `name` of `service`, as its proto declares it."""

@@ -44,6 +44,7 @@ from ledgerlift_server.rpc.upload_servicer import UploadServicer
 from ledgerlift_server.running_server import RunningServer
 from ledgerlift_server.settings import MESSAGE_HEADROOM, Settings
 from ledgerlift_server.tls import UnusableCertificate, server_credentials
+from ledgerlift_server.tracing_setup import ServerTracing, tracing_of
 
 EVENT_FEED_INTERVAL = 1.0
 """Seconds by which an event of another replica may be told late."""
@@ -63,19 +64,24 @@ RETRY_TOKENS, RETRY_REFILL = 100.0, 0.1
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, *, checkpoint: Checkpoint = no_checkpoint, authenticator: Authenticator | None = None
+    settings: Settings,
+    *,
+    checkpoint: Checkpoint = no_checkpoint,
+    authenticator: Authenticator | None = None,
+    tracing: ServerTracing | None = None,
 ) -> AsyncIterator[RunningServer]:
     """A server that answers. At the end it drains, and running calls get the grace time. Raises CannotStart.
 
-    `authenticator` None: the one that `auth_mode` names.
+    `authenticator` None: the one that `auth_mode` names. `tracing` None: as the settings say.
     """
     async with AsyncExitStack() as stack:
-        core = await stack.enter_async_context(built(settings, checkpoint=checkpoint))
+        tracing = tracing or tracing_of(settings, stack)
+        core = await stack.enter_async_context(built(settings, checkpoint=checkpoint, spans=tracing.steps))
         pulses = SessionPulses(core.ledger, interval=settings.upload_options.result_poll)
         health = build_health(settings, core, [service.full_name for service in SERVICES], stack)
         policies = policies_of(SERVICES)
         metrics = ServerMetrics(settings, core, policies)
-        running = _server(settings, core, policies, health, pulses, authenticator or Anybody(), metrics)
+        running = _server(settings, core, policies, health, pulses, authenticator or Anybody(), metrics, tracing)
         if settings.metrics_address is not None:  # before anything is waited for, and until everything has ended
             running.metrics_address = await metrics.serve(settings.metrics_address, stack)
         await running.listen(settings.port, _credentials(settings))
@@ -100,6 +106,7 @@ def _server(
     pulses: SessionPulses,
     authenticator: Authenticator,
     metrics: ServerMetrics,
+    tracing: ServerTracing,
 ) -> RunningServer:
     options = settings.upload_options
     limits = Limits(options.max_document_size, settings.allowed_content_types)
@@ -113,7 +120,7 @@ def _server(
         on_removals=core.janitor.wake,
         checkpoint=core.checkpoint,
     )
-    tools = _stream_tools(settings, core, pulses)
+    tools = _stream_tools(settings, core, pulses, tracing)
     entry = UploadEntry(uploads, tools)
     downloads = Downloads(
         core.documents,
@@ -142,6 +149,7 @@ def _server(
             new_id=new_id,
             log_calls=settings.enable_request_logging,
             metrics=None if settings.metrics_address is None else metrics.calls,
+            tracing=tracing.calls,
         ),
         max_message_size=settings.max_message_size,
         window=settings.upload_window,
@@ -186,7 +194,7 @@ def _admission(settings: Settings, policies: Policies) -> Admission:
     )
 
 
-def _stream_tools(settings: Settings, core: Core, pulses: SessionPulses) -> StreamTools:
+def _stream_tools(settings: Settings, core: Core, pulses: SessionPulses, tracing: ServerTracing) -> StreamTools:
     options = settings.upload_options
     budget = BufferBudget(
         options.memory_budget,
@@ -210,6 +218,7 @@ def _stream_tools(settings: Settings, core: Core, pulses: SessionPulses) -> Stre
             parts_in_flight=options.parts_in_flight,
             part_timeout=options.part_timeout,
             checkpoint=core.checkpoint,
+            spans=tracing.steps,
         ),
         options=options,
         on_removals=core.janitor.wake,

@@ -34,6 +34,7 @@ from ledgerlift_server.domain.commit import Committer
 from ledgerlift_server.domain.digest_port import HasherFactory
 from ledgerlift_server.domain.drift import DriftFinder
 from ledgerlift_server.domain.janitor import Janitor, JanitorOptions
+from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.domain.steps import Checkpoint, no_checkpoint
 from ledgerlift_server.errors import LedgerLiftError
 from ledgerlift_server.resilience.breaker import CircuitBreaker
@@ -76,18 +77,22 @@ class Core:
 
 
 @asynccontextmanager
-async def built(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> AsyncIterator[Core]:
+async def built(
+    settings: Settings, *, checkpoint: Checkpoint = no_checkpoint, spans: Spans = NO_SPANS
+) -> AsyncIterator[Core]:
     """The core, with nothing connected yet. At the end, running commits get the grace time to end."""
     async with AsyncExitStack() as stack:
-        database = make_database(settings, stack)
-        store = make_store(settings, stack)
+        database = make_database(settings, stack, spans)
+        store = make_store(settings, stack, spans)
         compute = stack.enter_context(closing(ComputePool()))
         hashers = load_hashers()
         page_bytes = settings.max_message_size // 2
         ledger = SqlUploadLedger(database, page_bytes=page_bytes)
         maintenance = SqlMaintenance(database)
         options = settings.upload_options
-        committer = Committer(ledger, store, hashers, compute, timeout=options.commit_timeout, checkpoint=checkpoint)
+        committer = Committer(
+            ledger, store, hashers, compute, timeout=options.commit_timeout, checkpoint=checkpoint, spans=spans
+        )
         stack.push_async_callback(_let_end, committer, settings.shutdown_grace)
         janitor = Janitor(
             maintenance,
@@ -147,7 +152,7 @@ async def _check_schema(database: Database, settings: Settings) -> None:
         raise CannotStart(str(mismatch)) from mismatch
 
 
-def make_database(settings: Settings, stack: ExitStack | AsyncExitStack) -> Database:
+def make_database(settings: Settings, stack: ExitStack | AsyncExitStack, spans: Spans = NO_SPANS) -> Database:
     """Not connected yet; what it works with ends with `stack`. Raises CannotStart."""
     if settings.embedded_database:
         _make_data_dir(settings)
@@ -162,14 +167,15 @@ def make_database(settings: Settings, stack: ExitStack | AsyncExitStack) -> Data
         slow_transaction=settings.db_slow_query,
     )
     url = settings.sqlalchemy_url
-    database = Database(url, database_dependency(settings, stack, connections(url, options)), options)
+    door = database_dependency(settings, stack, connections(url, options), spans)
+    database = Database(url, door, options)
     stack.callback(database.close)
     return database
 
 
-def make_store(settings: Settings, stack: AsyncExitStack) -> FilesystemStore | S3Store:
+def make_store(settings: Settings, stack: AsyncExitStack, spans: Spans = NO_SPANS) -> FilesystemStore | S3Store:
     """Not connected yet; what it works with ends with `stack`. Raises CannotStart."""
-    dependency = storage_dependency(settings, stack)
+    dependency = storage_dependency(settings, stack, spans)
     store: FilesystemStore | S3Store
     if settings.s3_bucket is None:
         _make_data_dir(settings)

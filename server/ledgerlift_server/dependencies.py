@@ -6,6 +6,8 @@ import logging
 from contextlib import AsyncExitStack, ExitStack
 
 from ledgerlift_server.adapters.dependency import Dependency
+from ledgerlift_server.adapters.followed_dependency import FollowedDependency
+from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.resilience.breaker import (
     BreakerEvent,
     BreakerOptions,
@@ -30,30 +32,38 @@ MOST_GROWTH = 5.0
 """What the recovery timeout grows to at the most, as a multiple."""
 
 
-def database_dependency(settings: Settings, stack: ExitStack | AsyncExitStack, connections: int) -> Dependency:
+def database_dependency(
+    settings: Settings, stack: ExitStack | AsyncExitStack, connections: int, spans: Spans = NO_SPANS
+) -> Dependency:
     """The door to the database, with a thread for each of its `connections`. Its threads end with `stack`."""
     bulkhead = Bulkhead("database", connections, max_wait=settings.db_pool_timeout)
     stack.callback(bulkhead.close)
-    return Dependency(
-        "database",
+    return _door(
         bulkhead,
         _breaker("database", settings.db_failure_threshold, settings.db_recovery_timeout),
-        own_timeout=settings.db_statement_timeout * DATABASE_SHARE,
+        settings.db_statement_timeout * DATABASE_SHARE,
+        spans,
     )
 
 
-def storage_dependency(settings: Settings, stack: ExitStack | AsyncExitStack) -> Dependency:
+def storage_dependency(settings: Settings, stack: ExitStack | AsyncExitStack, spans: Spans = NO_SPANS) -> Dependency:
     """The door to the object store. Its threads end with `stack`."""
     on_files = settings.s3_bucket is None
     threads = FILE_THREADS if on_files else settings.s3_max_connections
     bulkhead = Bulkhead("storage", threads, max_wait=STORAGE_QUEUE_WAIT)
     stack.callback(bulkhead.close)
-    return Dependency(
-        "storage",
+    return _door(
         bulkhead,
         _breaker("storage", settings.s3_failure_threshold, settings.s3_recovery_timeout),
-        own_timeout=FILE_TIMEOUT if on_files else settings.s3_read_timeout,
+        FILE_TIMEOUT if on_files else settings.s3_read_timeout,
+        spans,
     )
+
+
+def _door(bulkhead: Bulkhead, breaker: CircuitBreaker, own_timeout: float, spans: Spans) -> Dependency:
+    if spans is NO_SPANS:
+        return Dependency(bulkhead.name, bulkhead, breaker, own_timeout=own_timeout)
+    return FollowedDependency(bulkhead.name, bulkhead, breaker, own_timeout=own_timeout, spans=spans)
 
 
 def _breaker(name: str, failure_threshold: int, recovery_timeout: float) -> CircuitBreaker:

@@ -187,6 +187,16 @@ class Settings(BaseSettings):
     """`host:port` that serves Prometheus metrics, see docs/metrics.md; not set: none; port 0 takes a free one."""
     enable_performance_monitoring: bool = True
     """Metrics also tell how long calls took, by method, and how late the event loop is."""
+    tracing_enabled: bool = False
+    """Tell of each call how long its steps took, by OpenTelemetry (`ledgerlift[tracing]`), see docs/tracing.md."""
+    otel_traces_exporter: Annotated[Literal["otlp", "console", "none"], Lower] = "otlp"
+    """Where traces go: to a collector, to stderr, or nowhere: then they are only named in the log."""
+    otel_exporter_otlp_protocol: Annotated[
+        Literal["grpc", "http/protobuf"],
+        Lower,
+        Field(validation_alias=AliasChoices("otel_exporter_otlp_traces_protocol", "otel_exporter_otlp_protocol")),
+    ] = "grpc"
+    """How a collector is talked to. OTEL_EXPORTER_OTLP_ENDPOINT and all others are read by OpenTelemetry itself."""
     enable_reflection: bool = True
     """Lets grpcurl and the like see the API."""
     enable_channelz: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
@@ -43,6 +44,8 @@ def _broken(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         yield (("GRPC_TLS_CERT", "GRPC_TLS_CLIENT_CA"), "is required with GRPC_TLS_CLIENT_CA")
     if settings.metrics_address == settings.grpc_address and settings.port:
         yield (("METRICS_ADDRESS", "GRPC_ADDRESS"), "must be another address than GRPC_ADDRESS")
+    if settings.tracing_enabled and not _installed("opentelemetry.sdk"):
+        yield (("TRACING_ENABLED",), "takes what `pip install 'ledgerlift[tracing]'` installs")
     if settings.s3_bucket is None:
         for name in ("s3_endpoint", "s3_create_bucket", "s3_sse"):
             if getattr(settings, name):
@@ -86,6 +89,13 @@ def _broken_in_production(settings: Settings) -> Iterator[tuple[tuple[str, ...],
 
 def _unless(allowed_by: str) -> tuple[str, tuple[str, str]]:
     return f"in production, unless {allowed_by}=true", ("ENVIRONMENT", allowed_by)
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package around it
+        return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -23,6 +23,7 @@ from ledgerlift_server.domain.steps import Checkpoint, no_checkpoint
 from ledgerlift_server.interceptors.authentication import Authenticator
 from ledgerlift_server.running_server import RunningServer
 from ledgerlift_server.settings import Settings
+from ledgerlift_server.tracing_setup import ServerTracing
 from pydantic_settings import PydanticBaseSettingsSource
 
 from tests.support.tools import ROOT
@@ -64,13 +65,14 @@ async def in_process_server(
     *,
     checkpoint: Checkpoint = no_checkpoint,
     authenticator: Authenticator | None = None,
+    tracing: ServerTracing | None = None,
     **changes: Any,
 ) -> AsyncIterator[RunningServer]:
     """A server in this process and loop. A database given as `database_url` is migrated first."""
     settings = isolated_settings(folder, **changes)
     if settings.database_url is not None:
         await asyncio.to_thread(migrate, settings.sqlalchemy_url)
-    async with serving(settings, checkpoint=checkpoint, authenticator=authenticator) as server:
+    async with serving(settings, checkpoint=checkpoint, authenticator=authenticator, tracing=tracing) as server:
         yield server
 
 

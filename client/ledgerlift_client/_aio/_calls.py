@@ -130,14 +130,15 @@ class Calls:
         `timeout` is for all attempts together. Raises any LedgerLiftError.
         """
         operation = self.short(timeout, request_id)
-        while True:
-            try:
-                response = await self.once(method, request, operation)
-            except errors.LedgerLiftError as error:
-                await asyncio.sleep(operation.again(method, error))
-            else:
-                operation.state.begun()
-                return response
+        with self.core.spans.operation(method.name, operation.request_id):
+            while True:
+                try:
+                    response = await self.once(method, request, operation)
+                except errors.LedgerLiftError as error:
+                    await asyncio.sleep(operation.again(method, error))
+                else:
+                    operation.state.begun()
+                    return response
 
     async def once(
         self,
@@ -174,10 +175,10 @@ class Calls:
         self.core.usable()
         while not isinstance(permit := self.core.try_admit(operation.state), Permit):  # noqa: ASYNC110 - no event
             await asyncio.sleep(permit)
-        attempt = Attempt(self.core, permit, operation, limit)
+        attempt = Attempt(self.core, permit, operation, limit, method.path)
         try:
             make = self._stub(method, kind)
-            call = make(request, timeout=attempt.timeout, metadata=self.core.headers(operation.request_id))
+            call = make(request, timeout=attempt.timeout, metadata=attempt.headers)
         except BaseException:
             attempt.left()
             raise

@@ -17,6 +17,7 @@ from ledgerlift_client._breaker import CircuitBreakerStatus
 from ledgerlift_client._channel import DEFAULT_TARGET, make_aio_channel, normal_target
 from ledgerlift_client._core import ClientCore, Metadata
 from ledgerlift_client._options import ClientOptions
+from ledgerlift_client._spans import Spans
 
 
 class AsyncLedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
@@ -39,17 +40,19 @@ class AsyncLedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
         credentials: grpc.ChannelCredentials | None = None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
         metadata: Metadata = (),
+        tracing: Spans | None = None,
     ) -> None:
         """`target` is `host:port`, or any name that gRPC knows. Without `credentials` the channel is in the clear.
 
         `metadata` goes with every call, such as `{"authorization": "Bearer ..."}`; what changes is an interceptor's.
+        `tracing` is a `ledgerlift_client.tracing.Tracing`.
         No loop has to run yet.
         """
         self.target = target
         self.options = options or ClientOptions()
         where = normal_target(target)  # a wrong one is told here, not with the first call
         make = partial(make_aio_channel, where, self.options, credentials, interceptors)
-        self._calls = Calls(make, ClientCore(target, self.options, metadata))
+        self._calls = Calls(make, ClientCore(target, self.options, metadata, tracing))
 
     @classmethod
     def from_env(
@@ -59,6 +62,7 @@ class AsyncLedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
         credentials: grpc.ChannelCredentials | None = None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
         metadata: Metadata = (),
+        tracing: Spans | None = None,
     ) -> AsyncLedgerLiftClient:
         """A client for `LEDGERLIFT_TARGET`, with options as `ClientOptions.from_env` reads them."""
         return cls(
@@ -67,6 +71,7 @@ class AsyncLedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
             credentials=credentials,
             interceptors=interceptors,
             metadata=metadata,
+            tracing=tracing,
         )
 
     async def close(self) -> None:

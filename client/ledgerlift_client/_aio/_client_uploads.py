@@ -133,7 +133,7 @@ class UploadMethods:
         operation = self._calls.transfer(timeout, header_id(None))
         async with opened(source, self._calls.core.options) as readable:
             reporter = self._reporter(readable.source, progress, on_event)
-            with telling(reporter):
+            with telling(reporter), self._calls.core.spans.operation("resume", operation.request_id):
                 spec = (await self.get_upload(upload_id, timeout=self._calls.core.time_left(operation.state))).spec
                 reporter.started(spec.filename, spec.request_id)
                 digest = sha256 or spec.sha256 or None
@@ -201,7 +201,7 @@ class UploadMethods:
             )
             operation = self._calls.transfer(timeout, header_id(plan.spec.request_id))
             reporter = self._reporter(source, progress, on_event)
-            with telling(reporter):
+            with telling(reporter), self._calls.core.spans.operation("upload", operation.request_id):
                 reporter.started(plan.spec.filename, plan.spec.request_id)
                 if plan.check_first:
                     with cancelling() as token:

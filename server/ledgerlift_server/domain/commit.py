@@ -18,6 +18,7 @@ from ledgerlift_server.domain.digest_port import HasherFactory
 from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.part_pipeline import Offload
 from ledgerlift_server.domain.session_rules import refusal
+from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import InvalidPart, NoSuchMultipart, NoSuchObject, ObjectStore
 from ledgerlift_server.domain.upload_models import Published, StoredPart, UploadSession, UploadState
@@ -66,6 +67,7 @@ class Committer:
         *,
         timeout: float,
         checkpoint: Checkpoint = no_checkpoint,
+        spans: Spans = NO_SPANS,
     ) -> None:
         """`timeout` in seconds bounds one drive, and of one that reads the object back each block of it.
 
@@ -77,6 +79,7 @@ class Committer:
         self._offload = offload
         self._timeout = timeout
         self._checkpoint = checkpoint
+        self._spans = spans
         self.tally = CommitTally()
         self._driving: dict[str, asyncio.Task[Published]] = {}
         self._running: set[asyncio.Task[Published]] = set()
@@ -86,7 +89,7 @@ class Committer:
 
     def own(self, upload_id: str, work: Coroutine[Any, Any, Published]) -> asyncio.Task[Published]:
         """Run `work`, which ends in a commit, as the server's own: whoever waits for it does not cancel it."""
-        task = asyncio.create_task(self._bounded(work))
+        task = asyncio.create_task(self._bounded(upload_id, work))
         self._driving[upload_id] = task
         self._running.add(task)  # also where a newer holder of the session takes the entry above
         task.add_done_callback(lambda done: self._ended(upload_id, done))
@@ -171,8 +174,8 @@ class Committer:
     def _time_limit(self) -> AbstractContextManager[Deadline]:
         return deadline_scope(Deadline.after(self._timeout), detached=True)
 
-    async def _bounded(self, work: Coroutine[Any, Any, Published]) -> Published:
-        with self._time_limit():
+    async def _bounded(self, upload_id: str, work: Coroutine[Any, Any, Published]) -> Published:
+        with self._time_limit(), self._spans.work("commit", upload_id=upload_id):
             return await work
 
     def _ended(self, upload_id: str, task: asyncio.Task[Published]) -> None:

@@ -26,6 +26,7 @@ from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
 from ledgerlift_server.domain.part_record import Part, PartRecord
 from ledgerlift_server.domain.session_multipart import SessionMultipart
+from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import IntegrityRefused, ObjectStore
 from ledgerlift_server.domain.upload_models import StoredPart, UploadSession
@@ -61,6 +62,7 @@ class PipelineTools:
     parts_in_flight: int
     part_timeout: float
     checkpoint: Checkpoint = no_checkpoint
+    spans: Spans = NO_SPANS
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,25 +244,35 @@ class PartPipeline:
         done: asyncio.Future[None],
     ) -> None:
         try:
-            try:
-                results = await asyncio.gather(
-                    self._store(part, buffer), self._hash(part, buffer, before, done), return_exceptions=True
-                )
-            finally:  # also when this task is cancelled, `gather` ends only after both have let go of the buffer
-                self._tools.budget.give_back(buffer)
-            for failed in results:
-                if failed is not None:
-                    raise failed
-            recorded = await self._record.update()
-            if recorded:
-                self._tools.checkpoint(Step.PARTS_RECORDED)
-            for _ in range(recorded):
-                self._slots.release()
+            with self._tools.spans.step("part", number=part.number, size=part.size):
+                await self._durable(part, buffer, before, done)
         except asyncio.CancelledError as cancelled:
             self._fail(cancelled)
             raise
         except Exception as error:  # told to the stream, which raises it
             self._fail(error)
+
+    async def _durable(
+        self,
+        part: Part,
+        buffer: PartBuffer,
+        before: asyncio.Future[None] | None,
+        done: asyncio.Future[None],
+    ) -> None:
+        try:
+            results = await asyncio.gather(
+                self._store(part, buffer), self._hash(part, buffer, before, done), return_exceptions=True
+            )
+        finally:  # also when this task is cancelled, `gather` ends only after both have let go of the buffer
+            self._tools.budget.give_back(buffer)
+        for failed in results:
+            if failed is not None:
+                raise failed
+        recorded = await self._record.update()
+        if recorded:
+            self._tools.checkpoint(Step.PARTS_RECORDED)
+        for _ in range(recorded):
+            self._slots.release()
 
     async def _store(self, part: Part, buffer: PartBuffer) -> None:
         view = buffer.view()
@@ -283,7 +295,8 @@ class PartPipeline:
             if before is not None:
                 await asyncio.wait({before})  # awaited itself, it would be cancelled with this part
             if self._hasher is not None:
-                part.sha_state = await self._tools.offload(_absorb, self._hasher, buffer.view())
+                with self._tools.spans.step("hash"):
+                    part.sha_state = await self._tools.offload(_absorb, self._hasher, buffer.view())
             part.hashed = True
         finally:
             done.set_result(None)

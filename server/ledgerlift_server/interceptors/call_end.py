@@ -38,10 +38,10 @@ class CallObserver(CallInterceptor):
             failure = error
             raise
         finally:
-            self.ended(call, _code_of(call.context, failure), self._clock() - started)
+            self.ended(call, code_of(call.context, failure), self._clock() - started)
 
 
-def _code_of(context: Any, failure: BaseException | None) -> str:
+def code_of(context: Any, failure: BaseException | None) -> str:
     """The name of the gRPC status, as far as it can be told from outside of the error mapping."""
     if failure is None or isinstance(failure, grpc.aio.AbortError):
         code = context.code()

@@ -19,6 +19,7 @@ from ledgerlift_server.interceptors.metrics import Metrics
 from ledgerlift_server.interceptors.policy import Policies
 from ledgerlift_server.interceptors.request_id import RequestIds
 from ledgerlift_server.interceptors.retry import Retries
+from ledgerlift_server.interceptors.tracing import CallSpans, Tracing
 from ledgerlift_server.observability.metrics.calls import CallMetrics
 
 
@@ -34,10 +35,12 @@ def build_chain(
     new_id: Callable[[], str],
     log_calls: bool,
     metrics: CallMetrics | None,
+    tracing: CallSpans | None = None,
 ) -> Sequence[grpc.aio.ServerInterceptor]:
     """What stands above a line sees everything that happens below it."""
     return [
         RequestIds(new_id),  # first, so that every log entry has its id
+        *([Tracing(policies, tracing)] if tracing is not None else []),  # and that of its trace
         *([AccessLog(policies)] if log_calls else []),  # sees the code that the caller sees
         *([Metrics(metrics)] if metrics is not None else []),  # counts the code that the caller sees
         ErrorMapping(),  # answers whatever anything below raises

@@ -14,7 +14,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-QUIET = ("asyncio", "grpc", "boto3", "botocore", "urllib3", "s3transfer", "alembic", "sqlalchemy")
+QUIET = ("asyncio", "grpc", "boto3", "botocore", "urllib3", "s3transfer", "alembic", "sqlalchemy", "opentelemetry")
 """Loggers of libraries whose chatter below WARNING helps nobody, and may hold URLs and parameters."""
 
 

@@ -1,0 +1,43 @@
+"""docs/tracing.md: its commands, run, and the trace that they show."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.repo.readme import blocks, copied_checkout, perform
+from tests.support.server import StartServer
+from tests.support.tools import ROOT
+
+PAGE = (ROOT / "docs" / "tracing.md").read_text()
+TIMES = re.compile(r" \d+\.\d +\d+\.\d( |$)")
+
+
+def _names(lines: list[str]) -> list[str]:
+    return [re.split(r" {2,}", line.strip())[0] for line in lines]
+
+
+@pytest.mark.timeout(300)
+async def test_its_commands_show_one_trace(start_server: StartServer, tmp_path: Path) -> None:
+    """Client, server, parts and commit with their times, by the command; the client's spans, by the example."""
+    command, example = [block for block in blocks(PAGE) if block.run]
+    checkout = copied_checkout(tmp_path / "checkout")
+    shown = await asyncio.to_thread(perform, command, checkout, "none")
+    assert shown.returncode == 0, shown.stdout
+    first, *lines = shown.stdout.splitlines()
+    assert re.match(r"trace [0-9a-f]{32};", first), shown.stdout
+    assert all(TIMES.search(line) for line in lines), shown.stdout
+    assert sum("[ledgerlift-server]" in line for line in lines) == 3  # CreateUpload, and two segments
+    # The same spans as on the page. Who records parts that are ready together is chance.
+    [printed] = [block.text for block in blocks(PAGE) if block.language == "text"]
+    chance = "database ledger.record_parts"
+    expected = [name for name in _names(printed.splitlines()[1:]) if name != chance]
+    assert sorted(name for name in _names(lines) if name != chance) == sorted(expected)
+
+    server = await start_server()
+    done = await asyncio.to_thread(perform, example, checkout, server.address)
+    assert done.returncode == 0, done.stdout
+    assert '"name": "ledgerlift upload"' in done.stdout
