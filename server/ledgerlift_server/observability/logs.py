@@ -20,6 +20,8 @@ QUIET = ("asyncio", "grpc", "boto3", "botocore", "urllib3", "s3transfer", "alemb
 
 def configure(level: str, style: Literal["json", "console"], stream: TextIO | None = None) -> None:
     """Route every logger of the process to `stream` (stderr), replacing what was configured before."""
+    # Nothing here renders them, and to ask for the process took half of an entry's time (measured).
+    logging.logProcesses = logging.logThreads = logging.logMultiprocessing = False
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
