@@ -17,6 +17,7 @@ import pytest
 from tests.faults import large_uploads
 from tests.faults.aborts import Outcome, Tally, leave_and_resume
 from tests.faults.backends import Backends
+from tests.faults.campaign import campaign as fault_campaign
 from tests.faults.fetch import campaign as fetch
 from tests.faults.leaving_client import WAYS, plans
 from tests.faults.load import campaign as load
@@ -31,7 +32,10 @@ BATCH = 50
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: everything held. 1: something did not, and the output says what."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["--minutes"]:
+        given.insert(0, "campaign")
+    options = _parser().parse_args(given)
     began = time.monotonic()
     try:
         with TemporaryDirectory(prefix="ledgerlift-faults-") as name:
@@ -40,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 problems = load.run(folder)
             elif options.campaign == "table":
                 problems = fault_table.run(folder, options.rows)
+            elif options.campaign == "campaign":
+                problems = _campaign(folder, options)
             else:
                 problems = _on_all_kinds(folder, options)
     except (pytest.skip.Exception, pytest.fail.Exception) as missing:  # a tool: what the tests would be skipped for
@@ -65,6 +71,15 @@ def _on_all_kinds(folder: Path, options: argparse.Namespace) -> list[str]:
             longest = options.longest * MIB
             return large_uploads.run(backends, kinds, options.uploads, options.size * MIB, longest, seed)
         return _server_killed(backends, kinds, options.size * MIB, seed)
+
+
+def _campaign(folder: Path, options: argparse.Namespace) -> list[str]:
+    if options.replay is not None:
+        return fault_campaign.replay(folder, options.replay)
+    seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    say(f"seed {seed}")
+    kinds = KINDS if options.stores is None else (options.stores,)
+    return fault_campaign.run(folder, kinds, options.minutes, seed, round_seconds=options.round)
 
 
 def _aborts(backends: Backends, kinds: Sequence[str], trials: int, seed: int) -> list[str]:
@@ -134,7 +149,11 @@ def _parser() -> argparse.ArgumentParser:
     large.add_argument("--uploads", type=int, default=100, help="in each way, on each kind of stores (100)")
     large.add_argument("--size", type=int, default=64, metavar="MIB", help="of a document (64)")
     large.add_argument("--longest", type=int, default=40, metavar="MIB", help="that a connection carries (40)")
-    for campaign in (aborts, killed, fetched, large):
+    mixed = campaigns.add_parser("campaign", help="faults of every kind under callers of every kind, by a seed")
+    mixed.add_argument("--minutes", type=float, default=30, help="on each kind of stores (30)")
+    mixed.add_argument("--round", type=float, default=fault_campaign.ROUND, metavar="SECONDS", help="of faults (60)")
+    mixed.add_argument("--replay", type=Path, metavar="FILE", help="play the one round that a run has written there")
+    for campaign in (aborts, killed, fetched, large, mixed):
         campaign.add_argument("--seed", type=int, help="do again what an earlier run has printed the seed of")
         campaign.add_argument("--stores", choices=KINDS, help="only these; both by default")
     return parser

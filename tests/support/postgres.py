@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,18 @@ def postgres_program(name: str) -> Path:
 class PostgresServer:
     """One cluster in a folder of its own, on a free port of the loopback address."""
 
-    def __init__(self, folder: Path, *, fsync: bool = False, **settings: str | int) -> None:
-        """`fsync`: whether a commit survives more than the death of the server. `settings` as in postgresql.conf."""
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        /,
+        *,
+        fsync: bool = False,
+        **settings: str | int,
+    ) -> None:
+        """`environment`: what the server has in addition to this process's own. `fsync`: whether a commit survives
+        more than the death of the server. `settings` as in postgresql.conf."""
+        self._environment = {**os.environ, **(environment or {})}
         self._data = folder / "data"
         self._log = folder / "server.log"
         self._user = _unprivileged_user()
@@ -102,6 +112,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 cwd=self._data,
+                env=self._environment,
                 **self._identity(),
             )
         self._wait_until_ready()

@@ -16,6 +16,7 @@ from ledgerlift.v1 import upload_service_pb2_grpc
 FILENAME = "a.bin"
 CONTENT_TYPE = "application/octet-stream"
 UPLOAD_ID_HEADER = "ledgerlift-upload-id"
+PERSISTED_SIZE_HEADER = "ledgerlift-persisted-size"
 MESSAGE_SIZE = 256 * 1024
 
 
@@ -83,6 +84,10 @@ class OpenUpload:
     def upload_id(self) -> str:
         """As the server announces it; blocks until then."""
         return str(dict(self._call.initial_metadata())[UPLOAD_ID_HEADER])
+
+    def persisted_size(self) -> int:
+        """As the server announces it; blocks until the stream holds its session. KeyError: it was refused."""
+        return int(dict(self._call.initial_metadata())[PERSISTED_SIZE_HEADER])
 
     def answer(self) -> pb.UploadResponse:
         """Blocks. Raises grpc.RpcError."""

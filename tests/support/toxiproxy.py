@@ -53,6 +53,11 @@ class Toxiproxy:
         self._ask("POST", "/proxies", {"name": name, "listen": self.listens[name], "upstream": upstream})
         return self.listens[name]
 
+    def remove(self, name: str) -> None:
+        """The address leads nowhere any more."""
+        self._ask("DELETE", f"/proxies/{name}", None)
+        del self.listens[name]
+
     def lead_to(self, name: str, upstream: str) -> None:
         """Let the same address lead elsewhere; its connections are closed."""
         self._ask("POST", f"/proxies/{name}", {"listen": self.listens[name], "upstream": upstream, "enabled": True})
@@ -71,6 +76,14 @@ class Toxiproxy:
             "POST",
             f"/proxies/{name}/toxics",
             {"type": "latency", "stream": "downstream", "attributes": {"latency": int(seconds * 1000)}},
+        )
+
+    def lose_answers(self, name: str) -> None:
+        """What is asked for arrives and is done; the connection is closed in place of the answer."""
+        self._ask(
+            "POST",
+            f"/proxies/{name}/toxics",
+            {"type": "limit_data", "stream": "downstream", "attributes": {"bytes": 0}},
         )
 
     def clear(self) -> None:

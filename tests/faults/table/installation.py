@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +43,17 @@ class Installation:
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path, *, disks: bool = True) -> Iterator[Installation]:
+    def running(
+        cls, folder: Path, *, disks: bool = True, postgres_environment: Mapping[str, str] | None = None
+    ) -> Iterator[Installation]:
         """Gone behind the block. `disks`: try to give each of the two a small disk of its own."""
         with ExitStack() as stack:
             mounted, why = _disks(folder, stack) if disks else ({}, "not wanted")
             # Not below `folder`: PostgreSQL's own user has no way into that.
             postgres_folder = mounted[DATABASE].root if mounted else Path(stack.enter_context(_open_folder()))
-            postgres = PostgresServer(postgres_folder, fsync=True, min_wal_size="32MB", max_wal_size="64MB")
+            postgres = PostgresServer(
+                postgres_folder, postgres_environment, fsync=True, min_wal_size="32MB", max_wal_size="64MB"
+            )
             (folder / "s3").mkdir(exist_ok=True)
             s3 = S3Server(folder / "s3")
             postgres.start()

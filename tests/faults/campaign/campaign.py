@@ -1,0 +1,86 @@
+"""`./scripts/faults campaign`: rounds of faults under load until the time is over, or until something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import gettempdir, mkdtemp
+
+from tests.faults.campaign.deeds import lanes
+from tests.faults.campaign.report import Total
+from tests.faults.campaign.round import Outcome, play
+from tests.faults.campaign.schedule import Schedule, draw
+from tests.faults.campaign.shrink import shrink
+from tests.faults.campaign.site import Ground
+from tests.faults.printing import progress, say
+
+ROUND = 60.0
+"""Seconds of faults in a round; then all is healed, and both stores are read whole."""
+SHRINKING = 600.0
+"""Seconds that the search for a shorter replay may take."""
+
+
+def run(folder: Path, stores: Sequence[str], minutes: float, seed: int, *, round_seconds: float = ROUND) -> list[str]:
+    """`minutes` on each kind of stores. What was wrong; the tables, and the replay of what was, are printed."""
+    logging.getLogger("ledgerlift_client").setLevel(logging.ERROR)  # of each attempt that is made again
+    problems: list[str] = []
+    for kind in stores:
+        with Ground.running(Path(mkdtemp(dir=folder)), kind) as ground:
+            for why in ground.missing:
+                say(f"SKIPPED on {kind}: {why}")
+            problems += _on(ground, minutes, seed, round_seconds)
+    return problems
+
+
+def replay(folder: Path, file: Path) -> list[str]:
+    """The round of a file, once."""
+    schedule = Schedule.load(file)
+    with Ground.running(Path(mkdtemp(dir=folder)), schedule.stores) as ground:
+        total = Total(schedule.stores)
+        total.add(asyncio.run(play(ground, schedule)))
+        total.print()
+        return total.wrong
+
+
+def _on(ground: Ground, minutes: float, seed: int, round_seconds: float) -> list[str]:
+    total = Total(ground.kind)
+    began = time.monotonic()
+    while (left := began + minutes * 60 - time.monotonic()) > 0:
+        schedule = draw(ground.kind, f"{seed}/{total.rounds}", min(round_seconds, max(10.0, left)), lanes(ground))
+        outcome = asyncio.run(play(ground, schedule))
+        total.add(outcome)
+        progress(f"{ground.kind}: round {total.rounds}, {len(total.wrong)} violations")
+        if outcome.wrong:
+            after = time.monotonic() - began
+            say(f"{ground.kind}: round {total.rounds} (seed {schedule.seed}) went wrong, after {after:.0f} s:")
+            for sentence in outcome.wrong:
+                say(f"  {sentence}")
+            _print_replay(asyncio.run(_shorter(ground, schedule)))
+            break
+    total.print()
+    return total.wrong
+
+
+async def _shorter(ground: Ground, schedule: Schedule) -> Schedule:
+    # Where a fault is left over, nothing can be played any more: then the whole round is the replay.
+    async def goes_wrong(candidate: Schedule) -> bool:
+        outcome: Outcome = await play(ground, candidate)
+        progress(f"shrinking: {len(candidate.faults)} faults, {len(outcome.wrong)} violations")
+        return bool(outcome.wrong)
+
+    try:
+        return await shrink(schedule, goes_wrong, patience=SHRINKING)
+    except Exception as failed:
+        say(f"not made shorter: {failed!r}")
+        return schedule
+
+
+def _print_replay(schedule: Schedule) -> None:
+    path = Path(gettempdir()) / f"ledgerlift-replay-{schedule.stores}-{schedule.seed.replace('/', '-')}.json"
+    schedule.save(path)
+    say(f"the shortest replay that was found, {len(schedule.faults)} faults in {schedule.seconds:.0f} s:")
+    say(f"  {schedule.text}")
+    say(f"  ./scripts/faults campaign --replay {path}")
