@@ -135,7 +135,7 @@ def _children(parent: Message, field: str, path: tuple[int, ...]) -> Iterator[tu
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of what `scripts/gen-protos` works on."""
-    for name in ("protos", "generated", "scripts"):
+    for name in ("protos", "generated", "scripts", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "buf.yaml", tmp_path)
     return tmp_path
@@ -161,6 +161,15 @@ def test_a_breaking_change_is_refused(copy: Path) -> None:
     assert run(copy / "scripts/gen-protos", "--accept-breaking").returncode == 0
     assert "error_message" not in (copy / "generated/ledgerlift/v1/document_pb2.pyi").read_text()
     assert run(copy / "scripts/gen-protos", "--check").returncode == 0
+
+
+def test_the_reference_is_not_edited_by_hand(copy: Path) -> None:
+    """docs/api.md is what the protos say, or the check fails and says what to run."""
+    page = copy / "docs/api.md"
+    page.write_text(page.read_text().replace("120 s, 3600 s", "120 s, 7200 s", 1))
+    edited = run(copy / "scripts/gen-protos", "--check")
+    assert edited.returncode != 0
+    assert "docs/api.md is not what the protos say: run ./scripts/gen-protos" in edited.stderr
 
 
 def test_a_change_that_was_not_generated_is_noticed(copy: Path) -> None:

@@ -26,19 +26,19 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aledgerlift/v1/policy.proto\x12\rledgerlift.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xed\x01\n\x0cMethodPolicy\x12\x32\n\x0f\x64\x65\x66\x61ult_timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08requires\x18\x03 \x03(\x0e\x32\x19.ledgerlift.v1.Dependency\x12!\n\x04role\x18\x04 \x01(\x0e\x32\x13.ledgerlift.v1.Role\x12)\n\x08\x62ulkhead\x18\x05 \x01(\x0e\x32\x17.ledgerlift.v1.Bulkhead*Y\n\nDependency\x12\x1a\n\x16\x44\x45PENDENCY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45PENDENCY_DATABASE\x10\x01\x12\x16\n\x12\x44\x45PENDENCY_STORAGE\x10\x02*Q\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_READER\x10\x01\x12\x0f\n\x0bROLE_WRITER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03*\x97\x01\n\x08\x42ulkhead\x12\x18\n\x14\x42ULKHEAD_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42ULKHEAD_QUERIES\x10\x01\x12\x14\n\x10\x42ULKHEAD_UPLOADS\x10\x02\x12\x16\n\x12\x42ULKHEAD_DOWNLOADS\x10\x03\x12\x14\n\x10\x42ULKHEAD_WATCHES\x10\x04\x12\x17\n\x13\x42ULKHEAD_OPERATIONS\x10\x05:M\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xf1\x8c\x03 \x01(\x0b\x32\x1b.ledgerlift.v1.MethodPolicyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aledgerlift/v1/policy.proto\x12\rledgerlift.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xfe\x01\n\x0cMethodPolicy\x12\x32\n\x0f\x64\x65\x66\x61ult_timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08requires\x18\x03 \x03(\x0e\x32\x19.ledgerlift.v1.Dependency\x12!\n\x04role\x18\x04 \x01(\x0e\x32\x13.ledgerlift.v1.Role\x12)\n\x08\x62ulkhead\x18\x05 \x01(\x0e\x32\x17.ledgerlift.v1.Bulkhead\x12\x0f\n\x07reasons\x18\x06 \x03(\t*Y\n\nDependency\x12\x1a\n\x16\x44\x45PENDENCY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45PENDENCY_DATABASE\x10\x01\x12\x16\n\x12\x44\x45PENDENCY_STORAGE\x10\x02*Q\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_READER\x10\x01\x12\x0f\n\x0bROLE_WRITER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03*\x97\x01\n\x08\x42ulkhead\x12\x18\n\x14\x42ULKHEAD_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42ULKHEAD_QUERIES\x10\x01\x12\x14\n\x10\x42ULKHEAD_UPLOADS\x10\x02\x12\x16\n\x12\x42ULKHEAD_DOWNLOADS\x10\x03\x12\x14\n\x10\x42ULKHEAD_WATCHES\x10\x04\x12\x17\n\x13\x42ULKHEAD_OPERATIONS\x10\x05:M\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xf1\x8c\x03 \x01(\x0b\x32\x1b.ledgerlift.v1.MethodPolicyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ledgerlift.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEPENDENCY']._serialized_start=351
-  _globals['_DEPENDENCY']._serialized_end=440
-  _globals['_ROLE']._serialized_start=442
-  _globals['_ROLE']._serialized_end=523
-  _globals['_BULKHEAD']._serialized_start=526
-  _globals['_BULKHEAD']._serialized_end=677
+  _globals['_DEPENDENCY']._serialized_start=368
+  _globals['_DEPENDENCY']._serialized_end=457
+  _globals['_ROLE']._serialized_start=459
+  _globals['_ROLE']._serialized_end=540
+  _globals['_BULKHEAD']._serialized_start=543
+  _globals['_BULKHEAD']._serialized_end=694
   _globals['_METHODPOLICY']._serialized_start=112
-  _globals['_METHODPOLICY']._serialized_end=349
+  _globals['_METHODPOLICY']._serialized_end=366
 # @@protoc_insertion_point(module_scope)

@@ -49,15 +49,17 @@ POLICY_FIELD_NUMBER: _ClassVar[int]
 policy: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("default_timeout", "max_timeout", "requires", "role", "bulkhead")
+    __slots__ = ("default_timeout", "max_timeout", "requires", "role", "bulkhead", "reasons")
     DEFAULT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MAX_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     REQUIRES_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     BULKHEAD_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     default_timeout: _duration_pb2.Duration
     max_timeout: _duration_pb2.Duration
     requires: _containers.RepeatedScalarFieldContainer[Dependency]
     role: Role
     bulkhead: Bulkhead
-    def __init__(self, default_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., requires: _Optional[_Iterable[_Union[Dependency, str]]] = ..., role: _Optional[_Union[Role, str]] = ..., bulkhead: _Optional[_Union[Bulkhead, str]] = ...) -> None: ...
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, default_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., requires: _Optional[_Iterable[_Union[Dependency, str]]] = ..., role: _Optional[_Union[Role, str]] = ..., bulkhead: _Optional[_Union[Bulkhead, str]] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
