@@ -12,8 +12,11 @@ One retry layer: the edge makes single attempts, and what follows a failure is d
 
 A call on `Upload` that ended in a status that LedgerLift did not make, or for which it asks to come
 back, has an unknown outcome: the session is asked for its durable size and the upload goes on from
-there. A session that another stream has taken over is followed, not fought for: two clients with the
-same request id would otherwise interrupt each other for ever.
+there. Not so where a server that drains has taken nothing: the same call is made again, without a question before
+it. Round robin over two replicas would give every question to the one that serves, and every call to the one that
+drains, until that is gone (measured: 20 s). Once; where nobody else answers, a question shows that the upload
+has begun, and it has the patience of one. A session that another stream has taken over is followed, not fought
+for: two clients with the same request id would otherwise interrupt each other for ever.
 """
 
 from __future__ import annotations
@@ -135,6 +138,8 @@ class UploadCourse:
         self._followed: tuple[int, datetime] | None = None
         self._following_since = 0.0
         self._following = False
+        self._refused: Send | None = None
+        self._repeated = False
         self.step: Step
         if upload_id is not None:
             self.step = Ask(upload_id)
@@ -150,6 +155,10 @@ class UploadCourse:
 
     def waited(self) -> None:
         """The wait is over."""
+        self._repeated = self._refused is not None
+        if self._refused is not None:
+            self.step, self._refused = self._refused, None
+            return
         self.step = Ask(self.upload_id) if self.upload_id is not None else Open()
 
     def opened(self, upload: Upload, document: Document | None, duplicate: bool) -> None:
@@ -203,7 +212,10 @@ class UploadCourse:
             self._follow(error)
         elif error.retryable or (sending and isinstance(error, errors.ChecksumMismatch) and not _of_the_whole(error)):
             # A wrong CRC of one message leaves the session ACTIVE: the session tells.
-            self.step = Wait(self._retry.after(error), error)
+            wait = Wait(self._retry.after(error), error)
+            if isinstance(error, errors.Draining) and isinstance(self.step, Send) and not self._repeated:
+                self._refused = self.step
+            self.step = wait
         else:
             error.attempts = self._retry.attempts
             raise error

@@ -22,6 +22,7 @@ from tests.faults.fetch import campaign as fetch
 from tests.faults.leaving_client import WAYS, plans
 from tests.faults.load import campaign as load
 from tests.faults.printing import progress, say, table
+from tests.faults.rolled import campaign as rolled
 from tests.faults.server_kill import kill_in_the_middle
 from tests.faults.table import campaign as fault_table
 from tests.support.stores import EMBEDDED, KIB, KINDS, MIB
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder = Path(name)
             if options.campaign == "load":
                 problems = load.run(folder)
+            elif options.campaign == "rolled":
+                problems = rolled.run(folder)
             elif options.campaign == "table":
                 problems = fault_table.run(folder, options.rows)
             elif options.campaign == "campaign":
@@ -141,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     killed = campaigns.add_parser("server-killed", help="SIGKILL of the server in the middle of one large upload")
     killed.add_argument("--size", type=int, default=1024, metavar="MIB", help="of the document (1024)")
     campaigns.add_parser("load", help="a drain, stalled clients, many uploads and idle streams: what they may cost")
+    campaigns.add_parser("rolled", help="production, two replicas, rolled three times over under load")
     table_of_faults = campaigns.add_parser("table", help="every fault of database and store under a steady load")
     table_of_faults.add_argument("rows", nargs="*", help="only rows with this in their name, as `database: killed`")
     fetched = campaigns.add_parser("fetch", help="a bad network and a restart: plain stubs beside our client")

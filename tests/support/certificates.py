@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -46,15 +47,20 @@ class Authority:
         self.certificate = made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def pair(
-        self, name: str, *, begin: datetime | None = None, end: datetime | None = None, named: bool = True
+        self,
+        name: str,
+        *,
+        begin: datetime | None = None,
+        end: datetime | None = None,
+        named: bool = True,
+        hosts: Sequence[str] = ("127.0.0.1",),
     ) -> Pair:
-        """For a server at 127.0.0.1, or for a client. Not `named`: by the common name alone."""
+        """For a server at `hosts`, names or addresses, or for a client. Not `named`: by the common name alone."""
         key = ec.generate_private_key(ec.SECP256R1())
         constraints = x509.BasicConstraints(ca=False, path_length=None)
         made = _certificate(_named(name), self._name, key, constraints, begin=begin, end=end)
         if named:
-            address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-            made = made.add_extension(address, critical=False)
+            made = made.add_extension(x509.SubjectAlternativeName(list(map(_host, hosts))), critical=False)
         signed = made.sign(self._key, hashes.SHA256())
         return Pair(
             signed.public_bytes(Encoding.PEM),
@@ -66,6 +72,13 @@ def with_password(key: bytes) -> bytes:
     """The same key, of no use to whoever does not know its password."""
     loaded = load_pem_private_key(key, None)
     return loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"unknown"))
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(IPv4Address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _named(name: str) -> x509.Name:

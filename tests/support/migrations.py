@@ -45,17 +45,25 @@ def contraction(least_server: str, *statements: str) -> tuple[str, Sequence[str]
 
 def newer_version(folder: Path, *migrations: tuple[str, Sequence[str]]) -> Path:
     """A folder of migrations that goes on behind ours, numbered from FIRST_NEW."""
-    versions = folder / "migrations" / "versions"
-    shutil.copytree(
-        MIGRATIONS, folder / "migrations", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
-    )
-    before = NEWEST
-    for phase, statements in migrations:
-        revision = f"{int(before) + 1:04}"
-        module = _MODULE.format(revision=revision, before=before, phase=phase, statements=list(statements))
-        (versions / f"v{revision}.py").write_text(module)
-        before = revision
-    return folder / "migrations"
+    made = folder / "migrations"
+    shutil.copytree(MIGRATIONS, made, ignore=shutil.ignore_patterns("__pycache__"))
+    for migration in migrations:
+        add_migration(made, migration)
+    return made
+
+
+def add_migration(folder: Path, migration: tuple[str, Sequence[str]]) -> None:
+    """One more behind those in `folder`."""
+    before = load_newest(folder)
+    phase, statements = migration
+    revision = f"{int(before) + 1:04}"
+    module = _MODULE.format(revision=revision, before=before, phase=phase, statements=list(statements))
+    (folder / "versions" / f"v{revision}.py").write_text(module)
+
+
+def load_newest(folder: Path) -> str:
+    """The number of the newest migration in `folder`, by its file's name."""
+    return max(module.name[1:5] for module in (folder / "versions").glob("v*.py"))
 
 
 def everything_expanded() -> tuple[str, Sequence[str]]:

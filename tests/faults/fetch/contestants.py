@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import grpc
 from ledgerlift.v1 import document_pb2
@@ -63,9 +63,15 @@ class Contestant(Protocol):
 class Plain:
     """Generated stubs over a channel of their own, with a deadline on each call; nothing is tried twice."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        """Without `credentials` in the clear."""
         # Each caller is to stand for a process: channels to one address would share their connection.
-        self._channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self._channel = (
+            grpc.insecure_channel(address, options)
+            if credentials is None
+            else grpc.secure_channel(address, credentials, options)
+        )
 
     def upload(self, data: bytes, *, content_type: str, request_id: str) -> Record:
         """See Contestant."""
@@ -76,14 +82,14 @@ class Plain:
             duplicate_policy=pb.DUPLICATE_POLICY_CREATE_NEW,
         )
         stream = messages(data, finish=True, spec=declared)
-        with _told():
+        with told():
             answer = uploads(self._channel).Upload(stream, timeout=TIMEOUT)
         return _record(answer.document, answer.duplicate)
 
     def get(self, document_id: str) -> Record:
         """See Contestant."""
         request = documents_pb.GetDocumentRequest(document_id=document_id)
-        with _told():
+        with told():
             return _record(documents(self._channel).GetDocument(request, timeout=TIMEOUT).document)
 
     def list(self, content_type: str) -> list[Record]:
@@ -92,7 +98,7 @@ class Plain:
         token = ""
         while True:
             request = documents_pb.ListDocumentsRequest(content_type=content_type, page_size=PAGE, page_token=token)
-            with _told():
+            with told():
                 page = documents(self._channel).ListDocuments(request, timeout=TIMEOUT)
             found += map(_record, page.documents)
             token = page.next_page_token
@@ -103,7 +109,7 @@ class Plain:
         """See Contestant."""
         digest = hashlib.sha256()
         request = documents_pb.DownloadDocumentRequest(document_id=document_id)
-        with _told():
+        with told():
             for part in documents(self._channel).DownloadDocument(request, timeout=TIMEOUT):
                 digest.update(part.chunk.data)
         return digest.hexdigest()
@@ -115,7 +121,7 @@ class Plain:
             status=f"PROCESSING_STATUS_{status}",
             request_id=request_id,
         )
-        with _told():
+        with told():
             return _record(documents(self._channel).UpdateProcessingStatus(request, timeout=TIMEOUT).document)
 
     def close(self) -> None:
@@ -126,14 +132,18 @@ class Plain:
 class Ours:
     """`LedgerLiftClient` with its defaults."""
 
-    def __init__(self, address: str) -> None:
-        self._client = LedgerLiftClient(address)
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        """Without `credentials` in the clear."""
+        self._client = LedgerLiftClient(address, credentials=credentials)
 
     def upload(self, data: bytes, *, content_type: str, request_id: str) -> Record:
         """See Contestant."""
-        with _told():
+        return self._upload(data, content_type, request_id)
+
+    def _upload(self, source: bytes | BinaryIO, content_type: str, request_id: str) -> Record:
+        with told():
             result = self._client.upload(
-                data,
+                source,
                 filename=FILENAME,
                 content_type=content_type,
                 request_id=request_id,
@@ -143,24 +153,24 @@ class Ours:
 
     def get(self, document_id: str) -> Record:
         """See Contestant."""
-        with _told():
+        with told():
             return _record(self._client.get(document_id))
 
     def list(self, content_type: str) -> list[Record]:
         """See Contestant."""
-        with _told():
+        with told():
             return list(map(_record, self._client.list(content_type=content_type, page_size=PAGE)))
 
     def download(self, document_id: str) -> str:
         """See Contestant."""
         memory = io.BytesIO()
-        with _told():
+        with told():
             self._client.download(document_id, memory)
         return hashlib.sha256(memory.getvalue()).hexdigest()
 
     def set_status(self, document_id: str, status: str, *, request_id: str) -> Record:
         """See Contestant."""
-        with _told():
+        with told():
             return _record(self._client.update_status(document_id, ProcessingStatus(status), request_id=request_id))
 
     def close(self) -> None:
@@ -169,8 +179,8 @@ class Ours:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What either of them raises becomes Failed; anything else is nobody's failure but a defect, and stays."""
+def told() -> Iterator[None]:
+    """Around a call: what either of them raises becomes Failed; anything else is nobody's failure but a defect."""
     try:
         yield
     except LedgerLiftError as error:

@@ -202,6 +202,37 @@ def test_a_drained_segment_goes_on_at_once_when_it_moved() -> None:
     assert course.it.attempts == 1
 
 
+def draining() -> errors.Draining:
+    """What a server says that takes no new streams."""
+    return errors.Draining("going away", reason="DRAINING", retry_after=0.2, retryable=True)
+
+
+@pytest.mark.parametrize("size", [50, 100])
+def test_a_call_that_a_draining_server_refused_goes_to_the_next_one(size: int) -> None:
+    """With two replicas in turn, a question in between would lead it back to the same, every time."""
+    course = Course(size)
+    if size > 50:
+        course.it.opened(session(), None, False)
+    refused = course.it.step
+    assert isinstance(refused, Send)
+    course.it.failed(draining())
+    course.wait()
+    assert course.it.step == refused
+
+
+def test_where_every_server_drains_an_upload_waits_with_the_patience_of_one_that_has_begun() -> None:
+    """The only server is restarted: it still answers short calls, and refuses more often than there are attempts."""
+    course = Course(50)
+    for _ in range(10):
+        course.it.failed(draining())
+        course.wait()
+        if course.it.step == Open():
+            course.it.opened(session(), None, False)
+        elif isinstance(course.it.step, Ask):
+            course.it.found(session())
+        assert isinstance(course.it.step, Send)
+
+
 def test_a_segment_that_moved_nothing_is_a_failure() -> None:
     """Else a server that takes nothing would be sent the same bytes for ever."""
     course = Course(100)
