@@ -82,7 +82,8 @@ def _campaign(folder: Path, options: argparse.Namespace) -> list[str]:
     seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
     say(f"seed {seed}")
     kinds = KINDS if options.stores is None else (options.stores,)
-    return fault_campaign.run(folder, kinds, options.minutes, seed, round_seconds=options.round)
+    times = {"round_seconds": options.round, "shrinking": options.shrinking}
+    return fault_campaign.run(folder, kinds, options.minutes, seed, **times)
 
 
 def _aborts(backends: Backends, kinds: Sequence[str], trials: int, seed: int) -> list[str]:
@@ -156,6 +157,13 @@ def _parser() -> argparse.ArgumentParser:
     mixed = campaigns.add_parser("campaign", help="faults of every kind under callers of every kind, by a seed")
     mixed.add_argument("--minutes", type=float, default=30, help="on each kind of stores (30)")
     mixed.add_argument("--round", type=float, default=fault_campaign.ROUND, metavar="SECONDS", help="of faults (60)")
+    mixed.add_argument(
+        "--shrinking",
+        type=float,
+        default=fault_campaign.SHRINKING,
+        metavar="SECONDS",
+        help="for finding a shorter replay of what went wrong (600)",
+    )
     mixed.add_argument("--replay", type=Path, metavar="FILE", help="play the one round that a run has written there")
     for campaign in (aborts, killed, fetched, large, mixed):
         campaign.add_argument("--seed", type=int, help="do again what an earlier run has printed the seed of")

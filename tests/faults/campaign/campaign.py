@@ -23,7 +23,15 @@ SHRINKING = 600.0
 """Seconds that the search for a shorter replay may take."""
 
 
-def run(folder: Path, stores: Sequence[str], minutes: float, seed: int, *, round_seconds: float = ROUND) -> list[str]:
+def run(
+    folder: Path,
+    stores: Sequence[str],
+    minutes: float,
+    seed: int,
+    *,
+    round_seconds: float = ROUND,
+    shrinking: float = SHRINKING,
+) -> list[str]:
     """`minutes` on each kind of stores. What was wrong; the tables, and the replay of what was, are printed."""
     logging.getLogger("ledgerlift_client").setLevel(logging.ERROR)  # of each attempt that is made again
     problems: list[str] = []
@@ -31,7 +39,7 @@ def run(folder: Path, stores: Sequence[str], minutes: float, seed: int, *, round
         with Ground.running(Path(mkdtemp(dir=folder)), kind) as ground:
             for why in ground.missing:
                 say(f"SKIPPED on {kind}: {why}")
-            problems += _on(ground, minutes, seed, round_seconds)
+            problems += _on(ground, minutes, seed, round_seconds, shrinking)
     return problems
 
 
@@ -45,7 +53,7 @@ def replay(folder: Path, file: Path) -> list[str]:
         return total.wrong
 
 
-def _on(ground: Ground, minutes: float, seed: int, round_seconds: float) -> list[str]:
+def _on(ground: Ground, minutes: float, seed: int, round_seconds: float, shrinking: float) -> list[str]:
     total = Total(ground.kind)
     began = time.monotonic()
     while (left := began + minutes * 60 - time.monotonic()) > 0:
@@ -58,13 +66,13 @@ def _on(ground: Ground, minutes: float, seed: int, round_seconds: float) -> list
             say(f"{ground.kind}: round {total.rounds} (seed {schedule.seed}) went wrong, after {after:.0f} s:")
             for sentence in outcome.wrong:
                 say(f"  {sentence}")
-            _print_replay(asyncio.run(_shorter(ground, schedule)))
+            _print_replay(asyncio.run(_shorter(ground, schedule, shrinking)))
             break
     total.print()
     return total.wrong
 
 
-async def _shorter(ground: Ground, schedule: Schedule) -> Schedule:
+async def _shorter(ground: Ground, schedule: Schedule, patience: float) -> Schedule:
     # Where a fault is left over, nothing can be played any more: then the whole round is the replay.
     async def goes_wrong(candidate: Schedule) -> bool:
         outcome: Outcome = await play(ground, candidate)
@@ -72,7 +80,7 @@ async def _shorter(ground: Ground, schedule: Schedule) -> Schedule:
         return bool(outcome.wrong)
 
     try:
-        return await shrink(schedule, goes_wrong, patience=SHRINKING)
+        return await shrink(schedule, goes_wrong, patience=patience)
     except Exception as failed:
         say(f"not made shorter: {failed!r}")
         return schedule

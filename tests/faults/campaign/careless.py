@@ -59,6 +59,7 @@ class Careless:
         """As a worker takes them."""
         return {
             "leave": (40, 2 * STREAM + 3 * LATE, self._leave),
+            "end early": (15, STREAM + LATE, self._end_early),
             "plain upload": (15, STREAM + LATE, self._plain),
             "take over": (30, CALL + 3 * STREAM + LATE, self._take_over),
             "cancel": (15, 2 * CALL + 2 * STREAM + LATE, self._cancel),
@@ -83,6 +84,30 @@ class Careless:
         client.close()
         self._model.leave(plan.request_id, plan.seed, plan.size)
         return f"{plan.way}: killed"
+
+    def _end_early(self) -> str:
+        """The stream ends as it should, but for its last word: as a program that forgets it, or an intermediary that
+        makes an end of what was an abort. Anywhere, and once in a while behind the last byte."""
+        seed, size, request_id = self._new(self._random.choice([20_000, 2 * self._part_size]))
+        data = content(seed, size)
+        digest = hashlib.sha256(data).hexdigest()
+        self._model.intend(request_id, digest, finish=False)
+        stop = size if self._random.random() < 0.25 else self._random.randint(0, size)
+        partial = self._random.random() < 0.5
+        with grpc.insecure_channel(self._random.choice(self._addresses), PLAINLY) as channel:
+            stream = messages(data, 0, stop, spec=spec(request_id), accept_partial=partial)
+            try:
+                answer = uploads(channel).Upload(stream, timeout=STREAM)
+            except grpc.RpcError as refused:
+                return self._told(refused, {"UPLOAD_INCOMPLETE"})
+            finally:
+                self._model.leave(request_id, seed, size)
+        if answer.HasField("document") or not partial:
+            self._model.accuse(
+                f"{self._name}: nobody has finished {request_id}, and it was answered {' '.join(str(answer).split())}"
+            )
+        self._model.is_durable(answer.upload.upload_id, answer.upload.persisted_size)
+        return OK
 
     def _plain(self) -> str:
         """One call, tried once; unless it is answered, nobody knows."""
