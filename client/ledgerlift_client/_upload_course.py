@@ -6,17 +6,20 @@
        ^            ├─ ACTIVE ────> Send(upload_id, from persisted_size) ─document─> Done
        │            ├─ COMMITTED ─> Done, or Hear for the receipt
        │            └─ otherwise ─> Hear (the first message alone: waits for the result, or tells why there is none)
-       └── Wait <── any failure that may pass
+       └── Wait <── any failure that may pass      Hear comes before Send where another call was sending before
 
 One retry layer: the edge makes single attempts, and what follows a failure is decided here.
 
 A call on `Upload` that ended in a status that LedgerLift did not make, or for which it asks to come
-back, has an unknown outcome: the session is asked for its durable size and the upload goes on from
-there. Not so where a server that drains has taken nothing: the same call is made again, without a question before
-it. Round robin over two replicas would give every question to the one that serves, and every call to the one that
-drains, until that is gone (measured: 20 s). Once; where nobody else answers, a question shows that the upload
-has begun, and it has the patience of one. A session that another stream has taken over is followed, not fought
-for: two clients with the same request id would otherwise interrupt each other for ever.
+back, has an unknown outcome: the upload goes on from what is durable. Where a call had been sending, of this
+process or of one before, parts of it may still be on their way into the store. GetUpload does not know of them,
+and the next stream would make them worth nothing; so the session is first taken by the first message alone (Hear),
+for which the server waits for them, and what it says is durable then is final. Not so where a server that drains
+has taken nothing: the same call is made again, without a question before it. Round robin over two replicas would give
+every question to the one that serves, and every call to the one that drains, until that is gone (measured: 20 s).
+Once; where nobody else answers, a question shows that the upload has begun, and it has the patience of one. A session
+that another stream has taken over is followed, not fought for: two clients with the same request id would otherwise
+interrupt each other for ever.
 """
 
 from __future__ import annotations
@@ -67,7 +70,8 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Hear:
-    """Upload with the first message alone: answers with the result, waits for it, or refuses for good."""
+    """Upload with the first message alone: takes an ACTIVE session and answers with what is durable of it; of another
+    one it answers with the result, waits for it, or refuses for good."""
 
     upload_id: str
 
@@ -138,6 +142,7 @@ class UploadCourse:
         self._followed: tuple[int, datetime] | None = None
         self._following_since = 0.0
         self._following = False
+        self._unsettled = upload_id is not None or ask_first
         self._refused: Send | None = None
         self._repeated = False
         self.step: Step
@@ -158,8 +163,11 @@ class UploadCourse:
         self._repeated = self._refused is not None
         if self._refused is not None:
             self.step, self._refused = self._refused, None
-            return
-        self.step = Ask(self.upload_id) if self.upload_id is not None else Open()
+        elif self.upload_id is None:
+            self.step = Open()
+        else:
+            hears = self._unsettled and not self._following
+            self.step = Hear(self.upload_id) if hears else Ask(self.upload_id)
 
     def opened(self, upload: Upload, document: Document | None, duplicate: bool) -> None:
         """CreateUpload answered."""
@@ -180,7 +188,11 @@ class UploadCourse:
             self.step = Wait(self._retry.pause(FOLLOW_POLL, self._taken_over(upload)), None)
         else:
             self._following = False
-            self._send(upload)
+            self._check_size(upload)
+            if self._unsettled:
+                self.step = Hear(upload.upload_id)
+            else:
+                self._send(upload)
 
     def answered(self, answer: UploadAnswer, *, position: int, upload_id: str | None) -> None:
         """Upload answered. `position` is where in the source the call had come to, `upload_id` from its metadata."""
@@ -193,6 +205,10 @@ class UploadCourse:
         if upload is None:
             raise self.about(errors.ServerError("the answer to Upload carries neither a document nor a session"))
         self._learn(upload.upload_id)
+        if isinstance(self.step, Hear):
+            self._unsettled = False
+            self.found(upload)
+            return
         grew = self._grew(upload)
         # A slow source makes segments that end by the clock, with less than one new part in them.
         moved = grew or (answer.stop_reason is not StopReason.SEGMENT_END and position > self._furthest)
@@ -208,14 +224,15 @@ class UploadCourse:
         self._learn(upload_id or error.upload_id)
         self.about(error)
         sending = isinstance(self.step, Send)
+        # A server that drains has taken nothing, or has told what is durable of what it took.
+        refused = self.step if isinstance(error, errors.Draining) and isinstance(self.step, Send) else None
+        self._unsettled = self._unsettled or (sending and refused is None)
         if isinstance(error, errors.UploadSuperseded | errors.UploadCommitting):
             self._follow(error)
         elif error.retryable or (sending and isinstance(error, errors.ChecksumMismatch) and not _of_the_whole(error)):
             # A wrong CRC of one message leaves the session ACTIVE: the session tells.
-            wait = Wait(self._retry.after(error), error)
-            if isinstance(error, errors.Draining) and isinstance(self.step, Send) and not self._repeated:
-                self._refused = self.step
-            self.step = wait
+            self.step = Wait(self._retry.after(error), error)
+            self._refused = None if self._repeated or self._unsettled else refused
         else:
             error.attempts = self._retry.attempts
             raise error
@@ -241,6 +258,9 @@ class UploadCourse:
         return now - self._following_since >= TAKE_OVER_AFTER
 
     def _send(self, upload: Upload) -> None:
+        self.step = Send(upload.upload_id, upload.persisted_size, self._rule.most(upload))
+
+    def _check_size(self, upload: Upload) -> None:
         size = self._rule.size
         if size is not None and upload.persisted_size > size:
             raise self.about(
@@ -249,7 +269,6 @@ class UploadCourse:
                     f"but the source has only {size}"
                 )
             )
-        self.step = Send(upload.upload_id, upload.persisted_size, self._rule.most(upload))
 
     def _grew(self, upload: Upload) -> bool:
         if upload.persisted_size <= self.durable:

@@ -17,7 +17,7 @@ from ledgerlift_client._options import ClientOptions
 from ledgerlift_client._retry import RetryState
 from ledgerlift_client._sources import Source
 from ledgerlift_client._transfer_events import Reporter
-from ledgerlift_client._upload_course import Done, SegmentRule, Send, UploadCourse
+from ledgerlift_client._upload_course import Done, Hear, SegmentRule, Send, UploadCourse
 from ledgerlift_client._wire import data_message
 
 MESSAGES_AHEAD = 4
@@ -87,10 +87,9 @@ class UploadRun:
         """For `Open`."""
         return pb.CreateUploadRequest(spec=_convert.spec_message(self.spec))
 
-    @staticmethod
-    def alone(upload_id: str) -> Iterator[Message]:
-        """For `Hear`: the first message and nothing else."""
-        yield 0, pb.UploadRequest(upload_id=upload_id, accept_partial=True).SerializeToString()
+    def alone(self, upload_id: str) -> Iterator[Message]:
+        """For `Hear`: the first message and nothing else, which moves nothing."""
+        yield self.course.durable, pb.UploadRequest(upload_id=upload_id, accept_partial=True).SerializeToString()
 
     def go_to(self, offset: int) -> Iterator[None]:
         """Before `messages`: bring the source to `offset`, piece by piece, one read in each step but the first.
@@ -170,8 +169,12 @@ class UploadRun:
 
     def answered(self, answer: pb.UploadResponse, *, position: int, upload_id: str | None) -> None:
         """Upload answered; `position` is where in the source its messages had come to."""
+        heard = isinstance(self.course.step, Hear)
         self.course.answered(_convert.answer(answer), position=position, upload_id=upload_id)
-        self._report_durable()
+        if heard:
+            self._going_on()
+        else:
+            self._report_durable()
 
     def waiting(self, seconds: float, because: errors.LedgerLiftError | None) -> None:
         """A wait begins; without a cause it is for another stream's work, and nobody needs to hear of it."""
@@ -222,8 +225,8 @@ class UploadRun:
             self._meter.total = step.document.size
             self._meter.durable(step.document.size)
             self._meter.at(step.document.size)
-        elif isinstance(step, Send):
-            self._meter.at(step.offset)
+        elif isinstance(step, Send | Hear):
+            self._meter.at(self.course.durable)
         self._reporter.moved()
 
     def _same_size(self, declared: int | None) -> None:

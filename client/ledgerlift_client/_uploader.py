@@ -50,7 +50,7 @@ class Uploader:
                             self._operation.check()
                         self._call(run.messages(send), send.offset)
                     case Hear(upload_id):
-                        self._call(run.alone(upload_id), 0)
+                        self._call(run.alone(upload_id), course.durable)
             except errors.SourceChanged:
                 self._give_up()
                 raise

@@ -90,8 +90,7 @@ def test_what_the_server_answers_keeps_the_breaker_closed(peer: UploadPeer) -> N
 
 def test_a_transfer_that_has_begun_waits_for_the_breaker(peer: UploadPeer) -> None:
     """It is bounded by its patience, not by other calls' failures or the budget."""
-    peer.fail("Upload", Fault(after=100))
-    peer.fail("GetUpload", *[Fault() for _ in range(7)])
+    peer.fail("Upload", Fault(after=100), *[Fault() for _ in range(7)])
     with client_of(peer, breaker_recovery=0.05, breaker_grace=0.01, retry_budget=1) as client:
         result = client.upload(DATA, filename="a.bin")
         assert client.circuit_breaker_status().opened >= 1

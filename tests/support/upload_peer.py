@@ -175,6 +175,8 @@ class UploadPeer(upload_service_pb2_grpc.UploadServiceServicer, document_service
                 last = message
                 break
         self._keep(session, buffer, mine)
+        if fault and fault.after and last is None and not taken:  # it waits for a call that brings bytes
+            self.faults["Upload"].appendleft(fault)
         if last is None:
             return uploads.UploadResponse(upload=self._upload(session), stop_reason=uploads.STOP_REASON_SEGMENT_END)
         self._commit(session, bytes(buffer), last)

@@ -66,7 +66,7 @@ class Uploader:
                             await self._opened.ready()
                         await self._call(run.messages(send), send.offset)
                     case Hear(upload_id):
-                        await self._call(run.alone(upload_id), 0)
+                        await self._call(run.alone(upload_id), course.durable)
             except errors.SourceChanged:
                 await self._give_up()
                 raise

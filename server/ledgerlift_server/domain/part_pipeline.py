@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from ledgerlift_server.domain.digest_port import Crc32c, Hasher
 from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
 from ledgerlift_server.domain.part_record import Part, PartRecord
 from ledgerlift_server.domain.session_multipart import SessionMultipart
+from ledgerlift_server.domain.settling import Settling
 from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import IntegrityRefused, ObjectStore
@@ -61,6 +63,7 @@ class PipelineTools:
     crc32c: Crc32c
     parts_in_flight: int
     part_timeout: float
+    settling: Settling = field(default_factory=Settling)
     checkpoint: Checkpoint = no_checkpoint
     spans: Spans = NO_SPANS
 
@@ -110,6 +113,7 @@ class PartPipeline:
         self._part_count = session.part_count
         self._filling: PartBuffer | None = None
         self._entered = False
+        self._ended = False
         self._slots = asyncio.Semaphore(tools.parts_in_flight)
         self._hash_turn: asyncio.Future[None] | None = None
         self._multipart = SessionMultipart(session, tools.store, tools.ledger, tools.checkpoint)
@@ -153,14 +157,15 @@ class PartPipeline:
             if still_to_come is not None:
                 still_to_come -= len(taken)
             if self._filling.filled == self._session.part_size:
-                await self._launch()
+                await self._slots.acquire()  # cancelled here, the part is whole: see `_take_no_more`
+                self._launch()
 
     async def settle(self, limit: float | None) -> int:
         """Drop what is no whole part, and wait for the parts on their way, at most `limit` seconds.
 
         What takes longer goes on by itself. The durable size in bytes. Raises what a part on its way raised.
         """
-        self._drop_filling()
+        self._take_no_more()
         await self._all_carried(limit)
         return self.persisted_size
 
@@ -172,8 +177,9 @@ class PartPipeline:
         if self._part_count == 0:
             return await self._seal_small(check)
         if self._filling is not None and self._filling.filled:
-            await self._launch()
-        self._drop_filling()
+            await self._slots.acquire()
+            self._launch()
+        self._take_no_more()
         await self._all_carried(None)
         digest = self._hasher.hexdigest() if self._hasher else None
         check(digest)
@@ -182,7 +188,7 @@ class PartPipeline:
 
     def abandon(self) -> None:
         """Take no more bytes. What is on its way becomes durable if it can."""
-        self._drop_filling()
+        self._take_no_more()
         if self._entered:
             self._entered = False
             self._tools.budget.leave()
@@ -214,27 +220,30 @@ class PartPipeline:
                 self._tools.budget.give_back(buffer)
         return Sealed(self._accepted_size, digest, (), 0, 0, name)
 
-    async def _launch(self) -> None:
+    def _launch(self) -> asyncio.Task[None]:
+        """What was filled goes on its way, in a slot that was acquired for it."""
         buffer, self._filling = self._filling, None
         assert buffer is not None
         try:
+            self._raise_failure()
             if self._part_count == 0:
                 self._admit_head(buffer.view()[:HEAD_SIZE])
-            await self._slots.acquire()
         except BaseException:
+            self._slots.release()
             self._tools.budget.give_back(buffer)
             raise
-        if self._failure is not None:
-            self._tools.budget.give_back(buffer)
-            raise self._failure
         self._part_count += 1
         part = Part(self._part_count, buffer.filled)
         self._record.add(part)
         before, self._hash_turn = self._hash_turn, asyncio.get_running_loop().create_future()
         with deadline_scope(Deadline.after(self._tools.part_timeout), detached=True):
-            carrier = asyncio.create_task(self._carry(part, buffer, before, self._hash_turn))
+            return self._carrying(self._carry(part, buffer, before, self._hash_turn))
+
+    def _carrying(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        carrier = asyncio.create_task(work)
         self._carriers.add(carrier)
         carrier.add_done_callback(self._carriers.discard)
+        return carrier
 
     async def _carry(
         self,
@@ -318,6 +327,26 @@ class PartPipeline:
         while self._carriers and (end is None or clock() < end):
             await asyncio.wait(self._carriers, timeout=None if end is None else end - clock())
         self._raise_failure()
+
+    def _take_no_more(self) -> None:
+        """Drop what is no whole part. A whole one, whose call ended while it waited for its turn, has it yet."""
+        if not self._ended:
+            self._ended = True
+            if self._filling is not None and self._filling.filled == self._session.part_size:
+                self._carrying(self._carry_last())
+            else:
+                self._drop_filling()
+        self._tools.settling.add(self._session, self._carriers)
+
+    async def _carry_last(self) -> None:
+        """Ends with the part, so that whoever waits for this waits for that."""
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            self._drop_filling()
+            raise
+        with suppress(Exception):  # a part before it failed, and that has been told
+            await asyncio.wait({self._launch()})
 
     def _drop_filling(self) -> None:
         buffer, self._filling = self._filling, None

@@ -72,7 +72,7 @@ class UploadEntry:
         answer = AnswerTime(self._tools.options.deadline_margin)
         first = await self._first_message(source, answer)
         accept_partial = first.accept_partial
-        opened = await self._session(caller, first)
+        opened = await self._session(caller, first, answer)
         await announce(opened if isinstance(opened, UploadSession) else opened[0])
         if not isinstance(opened, UploadSession):
             count.end = StreamEnd.REPLAYED
@@ -109,7 +109,7 @@ class UploadEntry:
         return message
 
     async def _session(
-        self, caller: Caller, first: UploadMessage
+        self, caller: Caller, first: UploadMessage, answer: AnswerTime
     ) -> UploadSession | tuple[UploadSession, Document | None]:
         """The session to stream into or to wait for; with a document where it is COMMITTED already."""
         if first.target is None:
@@ -122,20 +122,34 @@ class UploadEntry:
                 return opened.session, opened.document
             if opened.created:
                 return opened.session
-            session = await self._tools.ledger.take(caller.subject, opened.session.upload_id)
+            session = await self._take(caller, opened.session.upload_id, answer)
             check_same_bytes(session, first.target)  # once more: it may have been committed since
             session = with_declared(session, first.target)
         else:
             found = Violations()
             found.uuid("upload_id", first.target)
             found.raise_if_any()
-            session = await self._tools.ledger.take(caller.subject, first.target)
+            session = await self._take(caller, first.target, answer)
         if session.state is UploadState.COMMITTED:
             return await self._tools.ledger.get_with_document(caller.subject, session.upload_id)
         if session.state not in (UploadState.ACTIVE, UploadState.COMMITTING):
             raise refusal(session)
         self._tools.pulses.nudge(session.upload_id)
         return session
+
+    async def _take(self, caller: Caller, upload_id: str, answer: AnswerTime) -> UploadSession:
+        """Take the session over, behind what an ended stream of it has on its way here: that would be lost."""
+        settled = asyncio.create_task(self._tools.pipeline.settling.over(caller.subject, upload_id))
+        limit, left = self._tools.options.settle_timeout, answer.to_stop()
+        try:
+            await asyncio.wait(
+                {settled, self._drained},
+                timeout=limit if left is None else min(limit, left),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            settled.cancel()
+        return await self._tools.ledger.take(caller.subject, upload_id)
 
     async def _stream(
         self, session: UploadSession, first: UploadMessage, source: MessageSource, answer: AnswerTime

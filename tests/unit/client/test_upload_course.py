@@ -100,7 +100,9 @@ def test_a_small_document_that_may_be_there_in_part_is_asked_for_first() -> None
     clock = ManualClock()
     it = UploadCourse(SegmentRule(50, 50), RetryState(Backoff(0.1, 1.0), clock=clock), ask_first=True)
     assert it.step == Open()
-    it.opened(session(30), None, False)
+    it.opened(session(20), None, False)
+    assert it.step == Hear("u")  # the process before this one may have died a moment ago
+    it.answered(partial(30), position=0, upload_id="u")
     assert it.step == Send("u", 30, 50)
 
 
@@ -135,15 +137,30 @@ def test_a_duplicate_is_answered_before_a_byte_is_sent() -> None:
     assert course.it.step == Done(DOCUMENT, True, Receipt())
 
 
-def test_a_broken_call_is_asked_about_and_goes_on_from_what_is_durable() -> None:
-    """The outcome of a call that broke is unknown: ask, then send what is missing."""
+def test_a_broken_call_goes_on_from_what_is_durable_once_its_parts_have_settled() -> None:
+    """The session is taken by a message without bytes: what is durable behind that is what is missing."""
     course = Course(50)
     course.it.failed(unavailable(), upload_id="u")
     assert course.wait() == pytest.approx(0.1)
-    assert course.it.step == Ask("u")
-    course.it.found(session(30))
+    assert course.it.step == Hear("u")
+    course.it.answered(partial(30), position=0, upload_id="u")
     assert course.it.step == Send("u", 30, 50)
     assert course.it.attempts == 2
+
+
+def test_a_session_that_was_broken_twice_is_heard_of_twice() -> None:
+    """Also where hearing of it broke; a failure that was no call of ours in between changes nothing."""
+    course = Course(50)
+    course.it.failed(unavailable(), upload_id="u")
+    course.wait()
+    course.it.failed(unavailable())
+    course.wait()
+    assert course.it.step == Hear("u")
+    course.it.answered(partial(0), position=0, upload_id="u")
+    assert course.it.step == Send("u", 0, 50)
+    course.it.failed(unavailable())
+    course.wait()
+    assert course.it.step == Hear("u")
 
 
 def test_a_call_that_broke_before_its_session_was_known_asks_by_request_id() -> None:
@@ -155,11 +172,10 @@ def test_a_call_that_broke_before_its_session_was_known_asks_by_request_id() -> 
 
 
 def test_a_lost_answer_is_found_again() -> None:
-    """The call broke after the commit: asking says COMMITTED, and the receipt is fetched too."""
+    """The call broke after the commit: the first message alone is answered with the document and its receipt."""
     course = Course(50)
     course.it.failed(errors.ServerError("rst", retryable=True), upload_id="u")
     course.wait()
-    course.it.found(session(50, UploadState.COMMITTED))
     assert course.it.step == Hear("u")
     course.it.answered(COMMITTED, position=0, upload_id="u")
     assert isinstance(course.it.step, Done)
@@ -178,7 +194,7 @@ def test_a_message_damaged_on_the_way_is_sent_again() -> None:
     course = Course(50)
     course.it.failed(errors.ChecksumMismatch("crc"), upload_id="u")
     course.wait()
-    course.it.found(session(20))
+    course.it.answered(partial(20), position=0, upload_id="u")
     assert course.it.step == Send("u", 20, 50)
 
 
@@ -187,7 +203,6 @@ def test_a_wrong_digest_is_raised_as_the_server_recorded_it() -> None:
     course = Course(50)
     course.it.failed(errors.ChecksumMismatch("sha"), upload_id="u")
     course.wait()
-    course.it.found(session(20, UploadState.FAILED))
     assert course.it.step == Hear("u")
     with pytest.raises(errors.ChecksumMismatch):
         course.it.failed(errors.ChecksumMismatch("sha"))
@@ -271,7 +286,7 @@ def test_a_server_that_stays_away_is_given_up() -> None:
         while True:
             begun.it.failed(unavailable(retry_after=9.0))
             waited += begun.wait()
-            begun.it.found(session())
+            begun.it.answered(partial(0), position=0, upload_id="u")
     assert 100 < waited <= 120
 
 
@@ -298,6 +313,8 @@ def test_a_session_whose_holder_died_is_taken_over() -> None:
     while isinstance(course.it.step, Wait):
         waited += course.wait()
         course.it.found(session(30))
+    assert course.it.step == Hear("u")
+    course.it.answered(partial(30), position=0, upload_id="u")
     assert course.it.step == Send("u", 30, 50)
     assert TAKE_OVER_AFTER <= waited <= TAKE_OVER_AFTER + 2 * FOLLOW_POLL
 
@@ -398,8 +415,8 @@ class Simulation:
                 case Hear() if self.fault() % 2:
                     self.course.it.failed(unavailable())
                 case Hear():
-                    assert self.committed
-                    self.course.it.answered(COMMITTED, position=0, upload_id="u")
+                    answer = UploadAnswer(None, self.state(), StopReason.SEGMENT_END, False, Receipt())
+                    self.course.it.answered(COMMITTED if self.committed else answer, position=0, upload_id="u")
                 case Send():
                     self.send(step)
         return steps

@@ -163,7 +163,7 @@ async def test_waiting_for_the_store_does_not_outlast_the_deadline(rig: UploadRi
     await stopped(running, StopReason.DEADLINE, 2 * PART)
     gate.open()
     await until(lambda: replica.budget.used == 0)
-    await rig.durable(5 * PART)
+    await rig.durable(6 * PART)  # those on their way, and the one that was whole and waited for its turn
 
 
 async def test_a_commit_that_takes_longer_than_the_call_goes_on(rig: UploadRig, replica: Replica) -> None:
@@ -367,19 +367,20 @@ async def test_what_was_on_its_way_when_the_client_left_becomes_durable(rig: Upl
 
 @pytest.mark.parametrize("blocked_on", ["memory", "store"])
 async def test_a_client_that_leaves_a_blocked_stream_holds_nothing(rig: UploadRig, blocked_on: str) -> None:
-    """Neither its place in the queue nor the buffer that it had filled."""
+    """Neither its place in the queue nor memory beyond what its whole parts take to become durable."""
     replica = rig.replica(replace(OPTIONS, memory_budget=PART if blocked_on == "memory" else OPTIONS.memory_budget))
     gate = replica.store.before["put_part"] = Gate()
     running = begin(replica, Script(*stream(content(MANY * PART), to=spec(), finish=False, size=MANY * PART)))
-    in_flight = 1 if blocked_on == "memory" else OPTIONS.parts_in_flight
+    in_flight, whole = (1, 1) if blocked_on == "memory" else (OPTIONS.parts_in_flight, OPTIONS.parts_in_flight + 1)
     await until(lambda: gate.arrived == in_flight)
     await turns()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert replica.budget.waiting == 0
-    assert replica.budget.used == in_flight * PART
+    assert replica.budget.used == whole * PART
     gate.open()
     await until(lambda: replica.budget.used == 0)
+    await rig.durable(whole * PART)
 
 
 # Memory
