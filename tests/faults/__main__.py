@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.faults import large_uploads
+from tests.faults import by_chance, crash_points, large_uploads
 from tests.faults.aborts import Outcome, Tally, leave_and_resume
 from tests.faults.backends import Backends
 from tests.faults.campaign import campaign as fault_campaign
@@ -25,7 +25,7 @@ from tests.faults.printing import progress, say, table
 from tests.faults.rolled import campaign as rolled
 from tests.faults.server_kill import kill_in_the_middle
 from tests.faults.table import campaign as fault_table
-from tests.support.stores import EMBEDDED, KIB, KINDS, MIB
+from tests.support.stores import EMBEDDED, KIB, KINDS, MIB, PAIRS
 
 BATCH = 50
 """Uploads that share a server and its stores; the next batch gets fresh ones."""
@@ -47,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 problems = rolled.run(folder)
             elif options.campaign == "table":
                 problems = fault_table.run(folder, options.rows)
+            elif options.campaign == "crash-points":
+                problems = crash_points.run(folder, options.stores)
+            elif options.campaign in ("fuzz", "protocol"):
+                problems = _by_chance(folder, options)
             elif options.campaign == "campaign":
                 problems = _campaign(folder, options)
             else:
@@ -74,6 +78,13 @@ def _on_all_kinds(folder: Path, options: argparse.Namespace) -> list[str]:
             longest = options.longest * MIB
             return large_uploads.run(backends, kinds, options.uploads, options.size * MIB, longest, seed)
         return _server_killed(backends, kinds, options.size * MIB, seed)
+
+
+def _by_chance(folder: Path, options: argparse.Namespace) -> list[str]:
+    seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    say(f"seed {seed}")
+    run = by_chance.fuzz if options.campaign == "fuzz" else by_chance.protocol
+    return run(folder, options.minutes, seed)
 
 
 def _campaign(folder: Path, options: argparse.Namespace) -> list[str]:
@@ -165,6 +176,13 @@ def _parser() -> argparse.ArgumentParser:
         help="for finding a shorter replay of what went wrong (600)",
     )
     mixed.add_argument("--replay", type=Path, metavar="FILE", help="play the one round that a run has written there")
+    crashed = campaigns.add_parser("crash-points", help="every named step killed, over every store and database")
+    crashed.add_argument("--stores", choices=PAIRS, help="only this pair; all by default")
+    fuzzed = campaigns.add_parser("fuzz", help="every method with hostile values and damaged bytes")
+    sequences = campaigns.add_parser("protocol", help="sequences of upload calls against a model")
+    for campaign in (fuzzed, sequences):
+        campaign.add_argument("--minutes", type=float, default=10, help="at the least one round (10)")
+        campaign.add_argument("--seed", type=int, help="do again what an earlier run has printed the seed of")
     for campaign in (aborts, killed, fetched, large, mixed):
         campaign.add_argument("--seed", type=int, help="do again what an earlier run has printed the seed of")
         campaign.add_argument("--stores", choices=KINDS, help="only these; both by default")

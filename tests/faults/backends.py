@@ -12,7 +12,7 @@ from ledgerlift_server.adapters.sql import migrate
 
 from tests.support.postgres import PostgresServer
 from tests.support.s3 import S3Server
-from tests.support.stores import EMBEDDED, SHARED, Stores, embedded, shared
+from tests.support.stores import EMBEDDED, SHARED, Stores, embedded, mixed, shared
 
 
 class Backends:
@@ -29,7 +29,7 @@ class Backends:
     def running(cls, folder: Path, kinds: Collection[str]) -> Iterator[Backends]:
         """Everything below `folder`, which stays; the servers are gone behind the block."""
         with ExitStack() as stack:
-            if SHARED not in kinds:
+            if {*kinds} <= {EMBEDDED}:
                 yield cls(folder, None, None)
                 return
             postgres = stack.enter_context(PostgresServer.temporary())
@@ -52,7 +52,10 @@ class Backends:
             database = self._postgres.create_database()
             url = self._postgres.url(database)
             migrate(url)
-            yield shared(folder, url, self._s3.environment(), part_size=part_size)
+            if kind == SHARED:
+                yield shared(folder, url, self._s3.environment(), part_size=part_size)
+            else:
+                yield mixed(kind, folder, url, self._s3.environment(), part_size=part_size)
             self._postgres.drop_database(database)
         finally:
             shutil.rmtree(folder)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ledgerlift_client import LedgerLiftClient
 from ledgerlift_server.adapters.sql import SqlMaintenance
@@ -24,10 +25,12 @@ from ledgerlift_server.domain.janitor import LEASE, JanitorReport
 from ledgerlift_server.domain.steps import Step
 from ledgerlift_server.domain.upload_models import UploadState
 
+from tests.faults.backends import Backends
+from tests.faults.printing import progress, table
 from tests.support.crash_points import HOLDER, WEEK, document
 from tests.support.invariants import Found, clean_up, everything, expire_all, opened
 from tests.support.raw_uploads import CONTENT_TYPE, FILENAME
-from tests.support.stores import Stores
+from tests.support.stores import KIB, MIB, PAIRS, Stores
 from tests.support.tools import ROOT
 
 PLAN_TIMEOUT = 400.0
@@ -95,6 +98,23 @@ FORGOTTEN = (
 )
 
 ALL = (*UPLOADS, *JANITOR, *FORGOTTEN)
+
+
+def run(folder: Path, only: str | None) -> list[str]:
+    """All plans over every pair of stores, or over one; a table, and what was wrong."""
+    rows, problems = [], []
+    pairs = PAIRS if only is None else (only,)
+    with Backends.running(folder, pairs) as backends:
+        for pair in pairs:
+            for plan, kills in ((uploads, UPLOADS), (janitor, (*JANITOR, *FORGOTTEN))):
+                with backends.stores(pair, 5 * MIB if "s3" in pair else 64 * KIB) as stores:
+                    wrong = asyncio.run(plan(stores))
+                problems += [f"{pair}: {one}" for one in wrong]
+                steps = sorted({str(kill.step) for kill in kills})
+                rows.append((pair, plan.__name__, str(len(kills)), str(len(wrong)), ", ".join(steps)))
+                progress(f"{pair}: {plan.__name__}, {len(problems)} problems")
+    table(("stores", "plan", "kills", "problems", "killed at"), rows)
+    return problems
 
 
 async def uploads(stores: Stores) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import grpc
+from hypothesis import seed as seeded
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -311,9 +312,10 @@ class ProtocolMachine(RuleBasedStateMachine):
         return pb.UploadState.Value(f"UPLOAD_STATE_{upload.state}")
 
 
-def run_sequences(world: World, how: settings) -> None:
+def run_sequences(world: World, how: settings, *, seed: int = 0) -> None:
     """As many as `how` says, on this server. Raises the shortest sequence that it finds where one goes wrong."""
 
+    @seeded(seed)
     class Machine(ProtocolMachine):
         def __init__(self) -> None:
             super().__init__(world)
