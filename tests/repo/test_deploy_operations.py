@@ -10,7 +10,7 @@ import pytest
 from ledgerlift_client import LedgerLiftClient, errors
 
 from tests.repo.memory_formula import IDLE, PER_DOWNLOAD, SLACK
-from tests.repo.readme import SHELL, Block, blocks, copied_checkout, perform
+from tests.repo.readme import Block, blocks, copied_checkout, perform
 from tests.support.postgres import PostgresServer, postgres_program
 from tests.support.programs import environment
 from tests.support.s3 import S3Server, make_client
@@ -27,18 +27,6 @@ EXPECTED = {
     "pg_restore": "servers made for 0001 or newer may run on it\n",
 }
 """What each block that is run has in it, and says."""
-
-
-def test_what_is_not_run_says_so() -> None:
-    """A reader knows of each command whether anybody has seen it work."""
-    lines = PAGE.splitlines()
-    unsaid = []
-    for block in blocks(PAGE):
-        if block.language in SHELL and not block.run:
-            above = "\n".join(lines[: block.line - 1]).rstrip().rpartition("\n\n")[2]
-            if "not run by a test" not in " ".join(above.lower().split()):
-                unsaid.append(f"line {block.line}")
-    assert unsaid == []
 
 
 def test_the_formula_is_the_one_that_limits_are_held_against() -> None:

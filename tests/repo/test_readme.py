@@ -9,14 +9,22 @@ from pathlib import Path
 import pytest
 from ledgerlift_client.cli import exit_codes
 
-from tests.repo.readme import OWN_COMMANDS, SHELL, blocks, commands, copied_checkout, links, perform, problems
+from tests.repo.readme import OWN_COMMANDS, SHELL, Block, blocks, commands, copied_checkout, links, perform, problems
 from tests.support.programs import run
 from tests.support.server import StartServer
 from tests.support.tools import ROOT, tool
 
 RUN = [ROOT / "README.md", ROOT / "docs" / "client.md"]
 """The pages that have blocks which are run."""
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+RUN_BY = {"./scripts/demo": "tests/integration/test_demo.py", "./scripts/test": ".ci/run"}
+"""Commands that are not run as they stand there, and who runs them. Of each campaign of `./scripts/faults` a small one is
+among the tests."""
+NOT_RUN = "not run by a test"
+"""What stands above a block, or in the first lines of a page of which it is true throughout."""
 EXAMPLE = """\
 # A page
 
@@ -86,6 +94,29 @@ def test_every_page_refers_to_what_exists(page: Path) -> None:
         if block.language in SHELL:
             found += [f"line {block.line}: {problem}" for problem in problems(block, ROOT)]
     assert found == []
+
+
+def _run_elsewhere(block: Block) -> bool:
+    first, *rest = next(commands(block))
+    if first == "./scripts/faults":
+        return f'"{rest[0]}"' in (ROOT / "tests" / "faults" / "__main__.py").read_text()
+    return first in RUN_BY and (ROOT / RUN_BY[first]).exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_is_run_or_says_that_it_is_not(page: Path) -> None:
+    """A reader knows of each block of code whether anybody has seen it work."""
+    text = page.read_text()
+    lines = text.splitlines()
+    throughout = NOT_RUN in " ".join(text.partition("\n## ")[0].lower().split())
+    unsaid = []
+    for block in blocks(text):
+        if block.run or throughout or block.language not in {*SHELL, "python"}:
+            continue
+        above = "\n".join(lines[: block.line - 1]).rstrip().rpartition("\n\n")[2]
+        if NOT_RUN not in " ".join(above.lower().split()) and not _run_elsewhere(block):
+            unsaid.append(f"line {block.line}: {block.text}")
+    assert unsaid == []
 
 
 def _own_commands(page: Path) -> list[tuple[str, ...]]:
