@@ -18,7 +18,11 @@ from ledgerlift_server.domain.upload_options import GIB, KIB, MIB, UploadOptions
 from ledgerlift_server.settings_problems import InvalidSettings, Problem, problems_of
 from ledgerlift_server.settings_rules import SecretFiles, broken_rules
 from ledgerlift_server.settings_types import (
+    LONGEST_TIMEOUT,
+    MOST_CONNECTIONS,
     Address,
+    Age,
+    Connections,
     Count,
     DatabaseUrl,
     KeyPrefix,
@@ -75,13 +79,13 @@ class Settings(BaseSettings):
     """Holds the embedded database and the file store, where no other is set."""
     database_url: DatabaseUrl | None = None
     """`postgresql://user:password@host/name`; not set: SQLite in `data_dir`."""
-    db_pool_size: Count = 20
+    db_pool_size: Connections = 20
     """Connections that are kept."""
-    db_max_overflow: Annotated[int, Field(ge=0)] = 30
+    db_max_overflow: Annotated[int, Field(ge=0, le=MOST_CONNECTIONS)] = 30
     """Connections beyond these, closed after use."""
     db_pool_timeout: Seconds = 30.0
     """Longest wait for a connection."""
-    db_pool_recycle: Seconds = 3600.0
+    db_pool_recycle: Age = 3600.0
     """Age at which a connection is replaced."""
     db_connect_timeout: Seconds = 5.0
     """For making a connection."""
@@ -107,7 +111,7 @@ class Settings(BaseSettings):
     """Server-side encryption of every object."""
     s3_kms_key_id: str | None = None
     """Key for `s3_sse=aws:kms`; not set: the account's default key."""
-    s3_max_connections: Annotated[int, Field(ge=1, le=1024)] = 100
+    s3_max_connections: Connections = 100
     """Calls to the store at once, each on a thread and a connection of its own."""
     s3_connect_timeout: Seconds = 3.0
     """Longest wait for a connection to the store."""
@@ -155,9 +159,9 @@ class Settings(BaseSettings):
     """What a client may send ahead of the server on one stream; held in memory, a part of the budget."""
     upload_stall_timeout: Seconds = 30.0
     """Time without a message after which a stream is ended with what is durable."""
-    upload_session_lifetime: Seconds = 24 * 3600.0
+    upload_session_lifetime: Age = 24 * 3600.0
     """How long a session lives after its last stored part."""
-    request_id_lifetime: Seconds = 7 * 24 * 3600.0
+    request_id_lifetime: Age = 7 * 24 * 3600.0
     """How long a request id is remembered after its session ended."""
 
     # Calls at once, by kind. One more is told when to come back; health and operations are never refused.
@@ -217,15 +221,15 @@ class Settings(BaseSettings):
     """The same of the disk of `data_dir`."""
 
     # Housekeeping.
-    janitor_interval: Seconds = 30.0
+    janitor_interval: Age = 30.0
     """Between two passes over expired sessions and unfinished commits."""
-    janitor_drift_interval: Seconds = 6 * 3600.0
+    janitor_drift_interval: Age = 6 * 3600.0
     """Between two comparisons of the store with the database."""
-    janitor_orphan_age: Seconds = 3600.0
+    janitor_orphan_age: Age = 3600.0
     """What nobody knows of is removed from the store when it is older than this."""
     startup_timeout: Seconds = 60.0
     """Time that the database, and the store after it, get to be reachable when the server starts."""
-    shutdown_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    shutdown_delay: Annotated[float, Field(ge=0, le=LONGEST_TIMEOUT, allow_inf_nan=False)] = 1.0
     """Between NOT_SERVING and the closing of the port, so that load balancers stop sending."""
     shutdown_grace: Seconds = 30.0
     """Time that running calls get after that."""

@@ -66,8 +66,16 @@ def _key_prefix(value: str) -> str:
 
 Lower, Upper = BeforeValidator(_lower), BeforeValidator(_upper)
 """Take a word in any case."""
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LONGEST_TIMEOUT = 20 * 86_400
+"""Seconds. In milliseconds it still fits the integers of PostgreSQL and of sockets; more would fail every call."""
+LONGEST_AGE = 100 * 365 * 86_400
+"""Seconds."""
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT, allow_inf_nan=False)]
+Age = Annotated[float, Field(gt=0, le=LONGEST_AGE, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+MOST_CONNECTIONS = 1024
+"""Of a pool: each has a thread."""
+Connections = Annotated[int, Field(ge=1, le=MOST_CONNECTIONS)]
 Size = Annotated[ByteSize, Field(ge=1)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Secret = Annotated[SecretStr, BeforeValidator(readable_secret)]
