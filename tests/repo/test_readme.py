@@ -21,8 +21,8 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 RUN_BY = {"./scripts/demo": "tests/integration/test_demo.py", "./scripts/test": ".ci/run"}
-"""Commands that are not run as they stand there, and who runs them. Of each campaign of `./scripts/faults` a small one
-is among the tests."""
+"""Commands that are not run as they stand there, and who runs them. Of each campaign of `./scripts/faults` a small
+one is among the tests."""
 NOT_RUN = "not run by a test"
 """What stands above a block, or in the first lines of a page of which it is true throughout."""
 EXAMPLE = """\
