@@ -145,6 +145,8 @@ class UploadCourse:
         self._unsettled = upload_id is not None or ask_first
         self._refused: Send | None = None
         self._repeated = False
+        self.late = False
+        """A short call was not answered in its time."""
         self.step: Step
         if upload_id is not None:
             self.step = Ask(upload_id)
@@ -224,6 +226,7 @@ class UploadCourse:
         self._learn(upload_id or error.upload_id)
         self.about(error)
         sending = isinstance(self.step, Send)
+        self.late = self.late or (isinstance(error, errors.DeadlineExceeded) and isinstance(self.step, Open | Ask))
         # A server that drains has taken nothing, or has told what is durable of what it took.
         refused = self.step if isinstance(error, errors.Draining) and isinstance(self.step, Send) else None
         self._unsettled = self._unsettled or (sending and refused is None)

@@ -83,6 +83,14 @@ class UploadRun:
 
     # What the calls send.
 
+    def call_limit(self, options: ClientOptions) -> float | None:
+        """Seconds for a short call of the upload, None for what its policy says.
+
+        Once that was too little, all that a call may take: a server that is late because many want something of it
+        at once takes in what was given up, too, before what comes again.
+        """
+        return options.call_timeout if self.course.late else None
+
     def create_request(self) -> pb.CreateUploadRequest:
         """For `Open`."""
         return pb.CreateUploadRequest(spec=_convert.spec_message(self.spec))

@@ -59,8 +59,9 @@ class Uploader:
                 raise
 
     def _open(self) -> None:
+        limit = self._run.call_limit(self._calls.core.options)
         try:
-            answer = self._calls.once(CREATE_UPLOAD, self._run.create_request(), self._operation)
+            answer = self._calls.once(CREATE_UPLOAD, self._run.create_request(), self._operation, limit)
         except errors.Cancelled:
             raise
         except errors.LedgerLiftError as error:
@@ -70,8 +71,9 @@ class Uploader:
 
     def _ask(self, upload_id: str) -> None:
         request = pb.GetUploadRequest(upload_id=upload_id)
+        limit = self._run.call_limit(self._calls.core.options)
         try:
-            answer = self._calls.once(GET_UPLOAD, request, self._operation)
+            answer = self._calls.once(GET_UPLOAD, request, self._operation, limit)
         except errors.Cancelled:
             raise
         except errors.LedgerLiftError as error:

@@ -13,6 +13,7 @@ import pytest
 from ledgerlift_client import ClientOptions, LedgerLiftClient, ProcessingStatus, UploadItem, errors
 
 from tests.support.any_method import AnyMethodServer, fail, hang
+from tests.support.upload_peer import Fault, UploadPeer
 
 pytestmark = pytest.mark.usefixtures("both_clients")
 
@@ -142,3 +143,13 @@ def test_where_nobody_answers_the_breaker_stops_even_the_first_attempts() -> Non
         assert calls_of(client, 1000) == 1000
         assert 5 <= server.calls["GetLimits"] <= 100
         assert client.circuit_breaker_status().refused >= 900
+
+
+def test_an_upload_whose_session_was_told_late_is_more_patient_with_the_next_attempt(peer: UploadPeer) -> None:
+    """First the time of the method's policy, then all that a call may take; other failures change nothing."""
+    peer.faults["CreateUpload"].extend([Fault(), Fault(grpc.StatusCode.DEADLINE_EXCEEDED)])
+    options = ClientOptions(message_size=5, segment_size=5, backoff_base=0.001)
+    with LedgerLiftClient(peer.target, options=options) as client:
+        client.upload(b"1234567890", filename="a.bin")
+    given = [seconds for name, seconds in zip(peer.calls, peer.allowed, strict=True) if name == "CreateUpload"]
+    assert [round(seconds, -1) for seconds in given] == [10, 10, 30], given  # gRPC rounds what it sends up

@@ -74,6 +74,8 @@ class UploadPeer(upload_service_pb2_grpc.UploadServiceServicer, document_service
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.calls: list[str] = []
         self.headers: list[Mapping[str, str | bytes]] = []
+        self.allowed: list[float] = []
+        """Seconds that each of `calls` was given by its deadline."""
         self.received: list[list[tuple[int, int]]] = []
         """`(offset, length)` of every message, by Upload call."""
         self.hanging = threading.Event()
@@ -255,6 +257,7 @@ class UploadPeer(upload_service_pb2_grpc.UploadServiceServicer, document_service
         with self._lock:
             self.calls.append(method)
             self.headers.append(dict(context.invocation_metadata()))
+            self.allowed.append(context.time_remaining())
             fault = self.faults[method].popleft() if self.faults[method] else None
         if fault is not None and fault.hang:
             self.hanging.set()

@@ -75,8 +75,9 @@ class Uploader:
                 raise
 
     async def _open(self) -> None:
+        limit = self._run.call_limit(self._calls.core.options)
         try:
-            answer = await self._calls.once(CREATE_UPLOAD, self._run.create_request(), self._operation)
+            answer = await self._calls.once(CREATE_UPLOAD, self._run.create_request(), self._operation, limit)
         except errors.LedgerLiftError as error:
             self._run.course.failed(error)
             return
@@ -84,8 +85,9 @@ class Uploader:
 
     async def _ask(self, upload_id: str) -> None:
         request = pb.GetUploadRequest(upload_id=upload_id)
+        limit = self._run.call_limit(self._calls.core.options)
         try:
-            answer = await self._calls.once(GET_UPLOAD, request, self._operation)
+            answer = await self._calls.once(GET_UPLOAD, request, self._operation, limit)
         except errors.LedgerLiftError as error:
             self._run.course.failed(error)
             return

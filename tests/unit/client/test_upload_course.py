@@ -257,6 +257,20 @@ def test_a_segment_that_moved_nothing_is_a_failure() -> None:
     assert course.it.attempts == 2
 
 
+@pytest.mark.parametrize("upload_id", [None, "u"])
+def test_a_short_call_that_was_late_is_remembered(upload_id: str | None) -> None:
+    """Whether it opens or asks; not one that failed, and no call that carries bytes."""
+    for error, late in ((unavailable(), False), (errors.DeadlineExceeded("late", retryable=True), True)):
+        course = Course(100, upload_id=upload_id).it
+        assert isinstance(course.step, Open | Ask)
+        course.failed(error)
+        assert course.late is late
+    sending = Course(10).it
+    assert isinstance(sending.step, Send)
+    sending.failed(errors.DeadlineExceeded("late", retryable=True))
+    assert not sending.late
+
+
 def test_a_slow_source_is_no_failure() -> None:
     """Segments that end by the clock with less than a part in them still move, as long as the source does."""
     course = Course(None, segment=50)
