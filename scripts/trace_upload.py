@@ -136,6 +136,7 @@ def running_server(folder: Path, endpoint: str) -> Iterator[str]:
         "SHUTDOWN_DELAY": "0",
         "TRACING_ENABLED": "true",
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     command = [sys.executable, "-m", "ledgerlift_server", "serve"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:

@@ -14,7 +14,6 @@ from pathlib import Path
 from ledgerlift_client import LedgerLiftClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.integration.test_commands import run as run_command
 from tests.support.programs import run
 from tests.support.server import StartServer
 from tests.support.tools import ROOT
@@ -39,16 +38,6 @@ def test_without_it_nothing_of_it_is_imported(tmp_path: Path) -> None:
     done = run(sys.executable, "-c", WITHOUT, str(tmp_path), PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == []
-
-
-def test_asked_for_without_its_packages_it_says_so(tmp_path: Path) -> None:
-    """Before anything starts, with how to get them."""
-    (tmp_path / "opentelemetry").mkdir()
-    (tmp_path / "opentelemetry" / "__init__.py").touch()
-    done = run_command("check-config", TRACING_ENABLED="true", PYTHONPATH=str(tmp_path))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "TRACING_ENABLED" in done.stderr
-    assert "pip install 'ledgerlift[tracing]'" in done.stderr
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.repo.readme import blocks, copied_checkout, perform
-from tests.support.server import StartServer
+from tests.support.server_thread import server_in_thread
 from tests.support.tools import ROOT
 
 PAGE = (ROOT / "docs" / "tracing.md").read_text()
@@ -21,11 +20,11 @@ def _names(lines: list[str]) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-async def test_its_commands_show_one_trace(start_server: StartServer, tmp_path: Path) -> None:
+def test_its_commands_show_one_trace(tmp_path: Path) -> None:
     """Client, server, parts and commit with their times, by the command; the client's spans, by the example."""
     command, example = [block for block in blocks(PAGE) if block.run]
     checkout = copied_checkout(tmp_path / "checkout")
-    shown = await asyncio.to_thread(perform, command, checkout, "none")
+    shown = perform(command, checkout, "none")
     assert shown.returncode == 0, shown.stdout
     first, *lines = shown.stdout.splitlines()
     assert re.match(r"trace [0-9a-f]{32};", first), shown.stdout
@@ -37,7 +36,7 @@ async def test_its_commands_show_one_trace(start_server: StartServer, tmp_path: 
     expected = [name for name in _names(printed.splitlines()[1:]) if name != chance]
     assert sorted(name for name in _names(lines) if name != chance) == sorted(expected)
 
-    server = await start_server()
-    done = await asyncio.to_thread(perform, example, checkout, server.address)
+    with server_in_thread(tmp_path) as server:
+        done = perform(example, checkout, server.address)
     assert done.returncode == 0, done.stdout
     assert '"name": "ledgerlift upload"' in done.stdout
