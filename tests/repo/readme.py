@@ -2,7 +2,8 @@
 
 A block that begins with ```` ```sh run ```` or ```` ```python run ```` is run by the tests, in the order of the page;
 a reader does not see the word `run`. They run in a copy of the repository, beside a server that stands at the address
-that the page names as `ADDRESS`. In the other shell blocks each command has to exist.
+that the page names as `ADDRESS`. ```` ```sh tests/some_test.py ```` names the test that runs it. In the other shell
+blocks each command has to exist.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ KNOWN_COMMANDS = {
     *("base64", "bash", "cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "grep", "head", "jq", "kill"),
     *("kubectl", "ls", "mkdir", "pip", "python", "python3", "sed", "sha256sum", "sleep", "source", "tail", "trap"),
     *("wait", "grpcurl", "grpc_health_probe", "toxiproxy-server", "versitygw", "kustomize", "pg_dump", "pg_restore"),
-    *("set", "."),
+    *("set", ".", "tee"),
 }
 OWN_FOLDERS = ("scripts", "demo", "docs", "deploy", "protos", "tests", "benchmarks", ".ci")
 
@@ -47,6 +48,8 @@ class Block:
     run: bool
     text: str
     line: int
+    by: str = ""
+    """The test that runs it, where the block names one."""
 
 
 def blocks(page: str) -> list[Block]:
@@ -57,6 +60,7 @@ def blocks(page: str) -> list[Block]:
             run="run" in found.group(2).split(),
             text=found.group(3),
             line=page.count("\n", 0, found.start()) + 1,
+            by=next((word for word in found.group(2).split() if word.startswith("tests/")), ""),
         )
         for found in BLOCK.finditer(page)
     ]
@@ -69,7 +73,7 @@ def links(page: str) -> set[str]:
 
 def commands(block: Block) -> Iterator[list[str]]:
     """The commands of a shell block, as words; without prompts, answers, comments and here-documents."""
-    lines = iter(block.text.replace("\\\n", " ").splitlines())
+    lines = iter(block.text.replace("\\\n", " ").replace(" 2>&1", "").splitlines())
     for line in lines:
         if block.language == "console":
             if not line.startswith("$ "):
