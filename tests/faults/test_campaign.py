@@ -14,7 +14,7 @@ from tests.support.stores import EMBEDDED
 
 FAULTS = (
     Planned(1.0, "clients: answers lost", 0.5, 0.0),
-    Planned(1.5, "server dies in a commit", 1.0, 0.001),  # as it becomes COMMITTING
+    Planned(1.5, "server dies at a step", 1.0, 0.001),  # as a session becomes COMMITTING
     Planned(4.0, "clients: connections reset", 0.5, 0.0),
 )
 """Few, and none that a slow machine needs minutes to get over."""

@@ -66,6 +66,7 @@ def _on(ground: Ground, minutes: float, seed: int, round_seconds: float, shrinki
             say(f"{ground.kind}: round {total.rounds} (seed {schedule.seed}) went wrong, after {after:.0f} s:")
             for sentence in outcome.wrong:
                 say(f"  {sentence}")
+            _keep_logs(outcome, schedule)
             _print_replay(asyncio.run(_shorter(ground, schedule, shrinking)))
             break
     total.print()
@@ -86,8 +87,19 @@ async def _shorter(ground: Ground, schedule: Schedule, patience: float) -> Sched
         return schedule
 
 
+def _keep_logs(outcome: Outcome, schedule: Schedule) -> None:
+    for number, log in enumerate(outcome.logs):
+        path = _beside(schedule, f"server-{number}.log")
+        path.write_text(log)
+        say(f"  what server {number} wrote: {path}")
+
+
+def _beside(schedule: Schedule, end: str) -> Path:
+    return Path(gettempdir()) / f"ledgerlift-{schedule.stores}-{schedule.seed.replace('/', '-')}-{end}"
+
+
 def _print_replay(schedule: Schedule) -> None:
-    path = Path(gettempdir()) / f"ledgerlift-replay-{schedule.stores}-{schedule.seed.replace('/', '-')}.json"
+    path = _beside(schedule, "replay.json")
     schedule.save(path)
     say(f"the shortest replay that was found, {len(schedule.faults)} faults in {schedule.seconds:.0f} s:")
     say(f"  {schedule.text}")

@@ -204,7 +204,8 @@ class Careful:
             work()
         except LedgerLiftError as error:
             if not isinstance(error, self._fine) and not self._was_deleted(error):
-                self._model.accuse(f"{self._name}: told {error!r}")
+                how = f"{error.code}, {error.attempts} attempts, request {error.request_id}"
+                self._model.accuse(f"{self._name}: told {error!r} ({how}), doing {work}")
             return error.reason or (error.code.name if error.code is not None else type(error).__name__)
         return OK
 

@@ -60,7 +60,7 @@ class Careless:
         return {
             "leave": (40, 2 * STREAM + 3 * LATE, self._leave),
             "end early": (15, STREAM + LATE, self._end_early),
-            "plain upload": (15, STREAM + LATE, self._plain),
+            "plain upload": (30, STREAM + LATE, self._plain),
             "take over": (30, CALL + 3 * STREAM + LATE, self._take_over),
             "cancel": (15, 2 * CALL + 2 * STREAM + LATE, self._cancel),
         }

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ledgerlift_server.domain.steps import Step
+
 from tests.faults.campaign.schedule import Lane, Planned
 from tests.faults.campaign.site import Ground, Site
 from tests.faults.table.faults import FAULTS, Fault
@@ -21,8 +23,11 @@ from tests.support.stores import EMBEDDED
 
 JUMPS = (-7200.0, -600.0, -3.0, 3.0, 600.0, 7200.0, 2 * 86400.0)
 """Seconds by which a clock is wrong at once. The last is more than a session lives."""
-STEPS = ("sealed", "committing", "before_complete", "completed", "published")
-"""Of a commit, at which a server dies."""
+_COMMIT = (Step.SEALED, Step.COMMITTING, Step.BEFORE_COMPLETE, Step.COMPLETED, Step.PUBLISHED)
+STEPS = (*_COMMIT, *_COMMIT, *Step)
+"""At which a server dies; more often in a commit than elsewhere."""
+NEEDS_REST = {"read-only disk"}
+"""Of the table: what can only be begun while nobody has a file open for writing."""
 SLOW = 0.5
 """Seconds that answers over a slow link are late."""
 LONGEST_TABLE = 6.0
@@ -46,7 +51,7 @@ def kinds(ground: Ground) -> dict[str, Kind]:
     found = [
         Kind("server killed", "servers", 1.0, _kill),
         Kind("server stopped (SIGSTOP)", "servers", 8.0, _freeze),
-        Kind("server dies in a commit", "servers", 6.0, _crash),
+        Kind("server dies at a step", "servers", 6.0, _crash),
         Kind("server restarted (SIGTERM)", "servers", 1.0, _drain),
         *(Kind(f"clients: {name}", "links", longest, _on_link(begin)) for name, longest, begin in _LINKS),
     ]
@@ -59,7 +64,8 @@ def kinds(ground: Ground) -> dict[str, Kind]:
             found.append(Kind("disk full", "disk", 4.0, _fill))
     else:
         disks = ground.installation is not None and bool(ground.installation.disks)
-        found += [_of_table(fault) for fault in FAULTS if disks or not fault.needs_disk]
+        usable = [fault for fault in FAULTS if fault.name not in NEEDS_REST and (disks or not fault.needs_disk)]
+        found += map(_of_table, usable)
         found += [Kind(f"{name}: answers lost", name, 3.0, _lose(name)) for name in (DATABASE, STORAGE)]
     return {kind.name: kind for kind in found}
 
@@ -106,7 +112,7 @@ async def _freeze(site: Site, planned: Planned) -> None:
 
 
 async def _crash(site: Site, planned: Planned) -> None:
-    """A server that dies at a step of the next commit; where none comes to it, it is killed all the same."""
+    """A server that dies at a step of what it does next; where it does not come to it, it is killed all the same."""
     server = _server(site, planned)
     await server.kill()
     step = STEPS[int(planned.pick * 1000) % len(STEPS)]
