@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +41,19 @@ class Service:
 
 @asynccontextmanager
 async def ledgerlift(
-    place: Path, s3: S3Target | None = None, *, direct: S3Target | None = None
+    place: Path,
+    s3: S3Target | None = None,
+    *,
+    direct: S3Target | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Service]:
     """A server on SQLite and files in `place`, or on SQLite and the bucket of `s3`.
 
-    `direct` is a way into the bucket for looking, where `s3` is a slow one.
+    `direct` is a way into the bucket for looking, where `s3` is a slow one; `settings` are further ones.
     """
     data = fresh(place / "data")
     port = free_port()
-    env = {"GRPC_ADDRESS": f"127.0.0.1:{port}", "DATA_DIR": str(data), "SHUTDOWN_DELAY": "0"}
+    env = {"GRPC_ADDRESS": f"127.0.0.1:{port}", "DATA_DIR": str(data), "SHUTDOWN_DELAY": "0", **(settings or {})}
     if s3 is None:
         stored, durability = (lambda: _size_of_files(data)), "fsync of every part, of the file, its folder and SQLite"
     else:

@@ -42,35 +42,37 @@ _COUNTED = re.compile(r"[-_]?\d+$")
 
 async def profile(store: str, size: int, rounds: int, parent: Path | None) -> str:
     """A report on `rounds` uploads of `size` bytes to `store` (`files` or `s3`), after one that is not counted."""
-    program = await asyncio.to_thread(_py_spy)
+    program = await asyncio.to_thread(py_spy)
     with tempfile.TemporaryDirectory(prefix="ledgerlift-bench-", dir=parent) as folder, Payload(size) as payload:
         place = Path(folder)
-        async with _service(store, place) as service:
-            with LedgerLiftClient(service.address) as client:
-                upload = LedgerLiftUpload(service, client)
-                await _upload(upload, payload)
-                plain = await _threads_during(program, service, upload, payload, rounds)
-                stacks = await _recorded(program, service, upload, payload, rounds, place / "stacks")
+        async with service(store, place) as there:
+            with LedgerLiftClient(there.address) as client:
+                upload = LedgerLiftUpload(there, client)
+                await upload_once(upload, payload)
+                plain = await threads_during(program, there, upload, payload, rounds)
+                stacks = await recorded(program, there, upload, payload, rounds, place / "stacks")
     volume = size * rounds / 2**30
     head = f"{rounds} uploads of {size / MIB:.0f} MiB to {store}; seconds for each GiB"
     return "\n".join((head, "", *_thread_table(plain, volume), "", *_function_table(stacks, volume)))
 
 
 @asynccontextmanager
-async def _service(store: str, place: Path) -> AsyncIterator[Service]:
+async def service(store: str, place: Path) -> AsyncIterator[Service]:
+    """A server on `files` or `s3`."""
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(versitygw(place / "store")) if store == "s3" else None
         yield await stack.enter_async_context(ledgerlift(place / "server", target))
 
 
-async def _upload(upload: LedgerLiftUpload, payload: Payload) -> None:
+async def upload_once(upload: LedgerLiftUpload, payload: Payload) -> None:
+    """One of them, made sure of and removed."""
     payload.stamp()
     await settle()
     await upload.send(payload)
     await upload.tidy()
 
 
-async def _threads_during(
+async def threads_during(
     program: Path, service: Service, upload: LedgerLiftUpload, payload: Payload, rounds: int
 ) -> dict[tuple[str, str], float]:
     """Seconds by thread name and `user` or `system`. A thread that has ended meanwhile is not in it."""
@@ -109,7 +111,7 @@ def _thread_times(pid: int) -> dict[tuple[int, str], tuple[float, float]]:
     return found
 
 
-async def _recorded(
+async def recorded(
     program: Path, service: Service, upload: LedgerLiftUpload, payload: Payload, rounds: int, out: Path
 ) -> Counter[tuple[str, ...]]:
     """Samples by stack, the outermost frame first; the first of all is the thread's name."""
@@ -128,7 +130,7 @@ async def _recorded(
     await asyncio.sleep(START_TIME)
     try:
         for _ in range(rounds):
-            await _upload(upload, payload)
+            await upload_once(upload, payload)
     finally:
         if spy.returncode is None:
             spy.send_signal(signal.SIGINT)
@@ -163,7 +165,7 @@ def _thread_table(spent: dict[tuple[str, str], float], volume: float) -> list[st
 def _function_table(stacks: Counter[tuple[str, ...]], volume: float) -> list[str]:
     seconds: Counter[tuple[str, str, str]] = Counter()
     for frames, count in stacks.items():
-        if not _waits(frames):
+        if not waits(frames):
             seconds[frames[0], _ours(frames[1:]), _leaf(frames[-1])] += count
     unit = SAMPLES_PER_SECOND * volume
     lines = [
@@ -175,7 +177,7 @@ def _function_table(stacks: Counter[tuple[str, ...]], volume: float) -> list[str
     return lines
 
 
-def _waits(frames: tuple[str, ...]) -> bool:
+def waits(frames: tuple[str, ...]) -> bool:
     """Nothing to do: py-spy takes some of these for busy when it looks at native frames."""
     innermost = next((frame for frame in reversed(frames) if ".py:" in frame), "")
     for_work = innermost.startswith(("_worker (concurrent", "wait (threading", "Thread.run (threading"))
@@ -195,7 +197,7 @@ def _leaf(frame: str) -> str:
     return re.sub(r":\d+\)$", ")", bare)
 
 
-def _py_spy() -> Path:
+def py_spy() -> Path:
     """py-spy, installed on first use beside the other tools. Raises Unavailable."""
     program = FOLDER / "bin" / "py-spy"
     if not program.exists():

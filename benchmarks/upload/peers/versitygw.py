@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.config import Config
 
 from benchmarks.upload.processes import free_port, fresh, running, tool
 
@@ -33,14 +34,15 @@ class S3Target:
         """The same bucket by another way."""
         return replace(self, endpoint=endpoint)
 
-    def client(self) -> S3Client:
-        """A boto3 client as `boto3.client("s3")` makes it."""
+    def client(self, *, config: Config | None = None) -> S3Client:
+        """A boto3 client as `boto3.client("s3")` makes it, but for what `config` says."""
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name=self.region,
+            config=config,
         )
 
 
