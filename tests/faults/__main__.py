@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.campaign == "load":
                 problems = load.run(folder)
             elif options.campaign == "rolled":
-                problems = rolled.run(folder)
+                problems = rolled.run(folder, options.before)
             elif options.campaign == "table":
                 problems = fault_table.run(folder, options.rows)
             elif options.campaign == "crash-points":
@@ -156,7 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     killed = campaigns.add_parser("server-killed", help="SIGKILL of the server in the middle of one large upload")
     killed.add_argument("--size", type=int, default=1024, metavar="MIB", help="of the document (1024)")
     campaigns.add_parser("load", help="a drain, stalled clients, many uploads and idle streams: what they may cost")
-    campaigns.add_parser("rolled", help="production, two replicas, rolled three times over under load")
+    roll = campaigns.add_parser("rolled", help="production, two replicas, rolled three times over under load")
+    roll.add_argument("--before", metavar="COMMIT", help="begin with that code, and upgrade to this")
     table_of_faults = campaigns.add_parser("table", help="every fault of database and store under a steady load")
     table_of_faults.add_argument("rows", nargs="*", help="only rows with this in their name, as `database: killed`")
     fetched = campaigns.add_parser("fetch", help="a bad network and a restart: plain stubs beside our client")

@@ -1,8 +1,11 @@
-"""`./scripts/faults rolled`: both replicas are replaced, one after the other, three times over, under steady load.
+"""`./scripts/faults rolled`: both replicas are replaced, one after the other, again and again, under steady load.
 
     as it is    the same version again, as for a changed setting
     upgrade     `migrate` of a version with one migration more, then that version
     rollback    this version again, on the schema of the next
+
+With `--before COMMIT` it begins with the code of that commit, on its schema, and is upgraded to this one; and back,
+where that code takes a newer schema at its start.
 
 What is rolled is waited for until it is ready, and not a moment longer: then the other one goes.
 """
@@ -38,11 +41,21 @@ SLOW_SIZE = 24 * MIB
 AROUND = 2.0
 """Seconds of load before the first and behind the last replica is rolled."""
 PATIENCE = 180.0
+MARKED = "server/ledgerlift_server/adapters/sql/revisions.py"
+"""Without it a version takes no schema but its own, when it is started."""
 LONGEST = 5.0
 """Seconds that an operation with up to 96 KiB takes at the most. A goal: on a busy machine a start takes longer."""
-AS_IT_IS, UPGRADE, ROLLBACK = "as it is", "upgrade", "rollback"
 CALLS_HEAD = ("caller", "operation", "number", "failed", "p50", "p99", "worst", "statuses")
 ROLLS_HEAD = ("stage", "replica", "exit code", "drained", "ready again", "operations meanwhile", "of them failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What both replicas are replaced by: the code in `tree` (None: ours), which migrates first or does not."""
+
+    name: str
+    tree: Path | None
+    migrates: bool = False
 
 
 @dataclass(slots=True)
@@ -117,10 +130,21 @@ class Outcome:
 
 
 async def rolled(
-    site: Site, seed: int, *, callers: int, plain: int, pace: float, slow_size: int, stages: Sequence[str]
+    site: Site,
+    seed: int,
+    stages: Sequence[Stage],
+    *,
+    callers: int,
+    plain: int,
+    pace: float,
+    slow_size: int,
+    before: Path | None = None,
 ) -> Outcome:
-    """Everybody at work, and the replicas rolled in these stages."""
+    """Everybody at work, and the replicas rolled. They begin with the code in `before` (None: ours)."""
     outcome, over = Outcome(), threading.Event()
+    await asyncio.to_thread(site.migrate, before)
+    for replica in site.replicas:
+        replica.tree = before
     await asyncio.gather(*(replica.start() for replica in site.replicas))
     follower = Follower(site.target, site.credentials)
 
@@ -159,44 +183,59 @@ async def rolled(
     return outcome
 
 
-async def _stage(site: Site, stage: str, outcome: Outcome) -> None:
-    tree: Path | None = None
-    if stage == UPGRADE:
-        tree = await asyncio.to_thread(site.next_version)
-        outcome.migrated = await asyncio.to_thread(site.migrate, tree)
+async def _stage(site: Site, stage: Stage, outcome: Outcome) -> None:
+    if stage.migrates:
+        outcome.migrated = await asyncio.to_thread(site.migrate, stage.tree)
     for replica in site.replicas:
-        progress(f"{stage}: {replica.address}")
+        progress(f"{stage.name}: {replica.address}")
         before = len(outcome.answers), len(outcome.failed)
         told_at = time.monotonic()
         code = await replica.stop()
         ended_at = time.monotonic()
-        replica.tree = tree
+        replica.tree = stage.tree
         await replica.start()
         ready_at = time.monotonic()
         ended, failed = len(outcome.answers) - before[0], len(outcome.failed) - before[1]
         outcome.rolls.append(
-            Roll(stage, replica.address, code, ended_at - told_at, ready_at - ended_at, ended, failed)
+            Roll(stage.name, replica.address, code, ended_at - told_at, ready_at - ended_at, ended, failed)
         )
 
 
-def run(folder: Path) -> list[str]:
-    """In full size. What was promised and not held; the tables are printed."""
+def this_version(site: Site) -> list[Stage]:
+    """Again, to the next one, and back."""
+    return [Stage("as it is", None), upgrade(site), Stage("rollback", None)]
+
+
+def upgrade(site: Site) -> Stage:
+    """To a version with one migration more."""
+    return Stage("upgrade", site.next_version(), migrates=True)
+
+
+def from_before(tree: Path) -> list[Stage]:
+    """To this version, and back, where the code in `tree` looks at who may run on a schema."""
+    back = [Stage("rollback", tree)] if (tree / MARKED).exists() else []
+    return [Stage("upgrade", None, migrates=True), *back]
+
+
+def run(folder: Path, commit: str | None) -> list[str]:
+    """In full size, from the code of `commit`. What was promised and not held; the tables are printed."""
     seed = SystemRandom().getrandbits(32)
     say(f"seed {seed}")
     logging.getLogger("ledgerlift_client").addHandler(logging.NullHandler())  # or it would tell of every retry
     with Site.running(folder) as site:
-        outcome = asyncio.run(
-            rolled(
-                site,
-                seed,
-                callers=CALLERS,
-                plain=PLAIN_CALLERS,
-                pace=PACE,
-                slow_size=SLOW_SIZE,
-                stages=(AS_IT_IS, UPGRADE, ROLLBACK),
-            )
+        before = None if commit is None else site.version_at(commit)
+        work = rolled(
+            site,
+            seed,
+            this_version(site) if before is None else from_before(before),
+            callers=CALLERS,
+            plain=PLAIN_CALLERS,
+            pace=PACE,
+            slow_size=SLOW_SIZE,
+            before=before,
         )
-    say(f"migrate of the next version: {outcome.migrated}")
+        outcome = asyncio.run(work)
+    say(f"migrate: {outcome.migrated}")
     table(ROLLS_HEAD, [roll.row for roll in outcome.rolls])
     say("")
     table(CALLS_HEAD, outcome.call_rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -95,4 +96,7 @@ class Replica:
 
 def environment_of(environment: Mapping[str, str], tree: Path | None) -> dict[str, str]:
     """Of a process that runs the code in `tree`."""
-    return dict(environment) if tree is None else {**environment, "PYTHONPATH": str(tree / "server")}
+    if tree is None:
+        return dict(environment)
+    path = os.pathsep.join(str(tree / part) for part in ("server", "generated", "client"))
+    return {**environment, "PYTHONPATH": path}

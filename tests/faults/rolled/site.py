@@ -45,7 +45,7 @@ class Site:
     @classmethod
     @contextmanager
     def running(cls, folder: Path, **changes: str) -> Iterator[Site]:
-        """Migrated, with no replica started. `changes` are settings that are to be other than the example's."""
+        """With an empty database and no replica. `changes` are settings that are to be other than the example's."""
         with ExitStack() as stack:
             postgres = stack.enter_context(PostgresServer.temporary())
             (folder / "s3").mkdir()
@@ -70,9 +70,7 @@ class Site:
                 stack.callback(replica.kill)
             names = stack.enter_context(NameServer.running(NAME, ADDRESSES))
             stores = shared(folder, url, given, part_size=PART_SIZE)
-            site = cls(replicas, names.target(port), credentials, stores, environment, folder)
-            site.migrate(None)
-            yield site
+            yield cls(replicas, names.target(port), credentials, stores, environment, folder)
 
     def migrate(self, tree: Path | None) -> str:
         """With the code in `tree`; what it says."""
@@ -93,6 +91,15 @@ class Site:
         package = "server/ledgerlift_server"
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
         add_migration(tree / package / "adapters/sql/migrations", everything_expanded())
+        return tree
+
+    def version_at(self, commit: str) -> Path:
+        """The code of an earlier commit."""
+        tree = self.folder / "before"
+        tree.mkdir()
+        archive = ["git", "-C", str(ROOT), "archive", commit, "server", "generated", "client"]
+        packed = subprocess.run(archive, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-x", "-C", str(tree)], input=packed, check=True)
         return tree
 
 
