@@ -29,6 +29,11 @@ class LoopClock:
         self.put_forward(seconds)
         await turns()
 
+    def stand_still(self) -> None:
+        """From now on only the test moves it: what is to wait for its turn does so on a slow machine as well."""
+        now = self._real()
+        self._real = lambda: now
+
     def put_forward(self, seconds: float) -> None:
         """The same, and nothing runs because of it: for a thread whose work takes so long."""
         self._ahead += seconds

@@ -417,6 +417,7 @@ async def test_a_janitor_that_drives_meanwhile_does_not_multiply_the_attempts(
     rig: UploadRig, replica: Replica
 ) -> None:
     """It fails as well; the attempt that is planned already stays the only one."""
+    rig.clock.stand_still()
     replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
     with pytest.raises(errors.DependencyUnavailable):
         await replica.run(*stream(content(5), to=spec()))
