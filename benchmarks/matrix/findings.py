@@ -60,11 +60,19 @@ class Findings:
     machine: dict[str, str]
     findings: list[Finding] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Sections that ended in an error, and which."""
+
+    @property
+    def all_met(self) -> bool:
+        """Nothing failed, and every goal that was measured was reached."""
+        return not self.failed and all(found >= least for one in self.findings for _, found, least in one.goals)
 
     def text(self) -> str:
         """In Markdown."""
         head = [f"`{self.command}`", "", *(f"- {name}: {value}" for name, value in self.machine.items())]
         tail = [f"Not measured: {reason}." for reason in self.left_out]
+        tail += [f"FAILED: {reason}" for reason in self.failed]
         return "\n\n".join(["\n".join(head), *(one.text() for one in self.findings), *tail])
 
     def write(self, file: Path) -> None:

@@ -7,18 +7,26 @@ for the ledger is the database's. gRPC's own threads are not Python: their secon
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 
 from ledgerlift_client import LedgerLiftClient
+from ledgerlift_server.adapters.sql import migrate
 
+from benchmarks.matrix import load
 from benchmarks.matrix.bodies import MIB
-from benchmarks.matrix.findings import Chart, Finding
+from benchmarks.matrix.findings import Chart, Finding, size_name
 from benchmarks.matrix.plan import Plan, say
+from benchmarks.matrix.senders import Ours
+from benchmarks.matrix.throughput import SMALL_CLIENTS, SMALL_SIZE
 from benchmarks.upload import profiling
-from benchmarks.upload.ours import LedgerLiftUpload
+from benchmarks.upload.ours import LedgerLiftUpload, ledgerlift
 from benchmarks.upload.payload import Payload
+from benchmarks.upload.peers.versitygw import versitygw
 from benchmarks.upload.stats import Spread
+from tests.support.postgres import PostgresServer
 
 LAYERS = (
     ("digest/", "SHA-256 and CRC-32C (adapters/digest)"),
@@ -55,19 +63,23 @@ def layer_of(stack: tuple[str, ...]) -> str:
 def by_layer(
     stacks: Mapping[tuple[str, ...], int], threads: Mapping[tuple[str, str], float], volume: float
 ) -> dict[str, float]:
-    """Seconds for each GiB of `volume` GiB, the most first.
+    """Seconds for each unit of `volume`, the most first.
 
-    `threads` are the kernel's, without py-spy, and are shared out by the samples: those alone count a thread that
-    waits for a processor as well.
+    `threads` are the kernel's, without py-spy. Each thread's seconds are shared out by its own samples, for those
+    count a thread that waits, for a processor or for an answer, as one that works.
     """
-    samples: Counter[str] = Counter()
+    samples: dict[str, Counter[str]] = defaultdict(Counter)
     for stack, count in stacks.items():
         if not profiling.waits(stack):
-            samples[layer_of(stack)] += count
-    native = sum(spent for (name, _), spent in threads.items() if "not Python" in name) / volume
-    python = sum(threads.values()) / volume - native
-    found = {name: python * count / samples.total() for name, count in samples.items()}
-    found[NATIVE] = native
+            samples[stack[0]][layer_of(stack)] += count
+    found: dict[str, float] = defaultdict(float)
+    for (thread, _), spent in threads.items():
+        seen = samples.get(thread)
+        if seen is None:
+            found[NATIVE if "not Python" in thread else OTHER] += spent / volume
+            continue
+        for layer, count in seen.items():
+            found[layer] += spent / volume * count / seen.total()
     return dict(sorted(found.items(), key=lambda one: -one[1]))
 
 
@@ -85,9 +97,7 @@ async def profile(plan: Plan) -> list[Finding]:
             async with profiling.service(store, place) as service:
                 with LedgerLiftClient(service.address) as client:
                     upload = LedgerLiftUpload(service, client)
-                    await profiling.upload_once(upload, payload)
-                    plain = await profiling.threads_during(program, service, upload, payload, plan.rounds)
-                    stacks = await profiling.recorded(
+                    plain, stacks = await profiling.of_uploads(
                         program, service, upload, payload, plan.rounds, place / "stacks"
                     )
         measured[store] = by_layer(stacks, plain, volume)
@@ -99,14 +109,52 @@ async def profile(plan: Plan) -> list[Finding]:
         ("layer", *(f"{store}: s/GiB" for store in measured), *(f"{store}: share" for store in measured)),
         chart=Chart("layers", "Server's processor seconds by layer, S3", "seconds for each GiB", "", bars=True),
     )
-    names = sorted({name for one in measured.values() for name in one}, key=lambda name: -_most(measured, name))
-    for name in names:
+    for name in sorted({name for one in measured.values() for name in one}, key=lambda name: -_most(measured, name)):
         spent = [one.get(name, 0.0) for one in measured.values()]
         shares = [value / sum(one.values()) for value, one in zip(spent, measured.values(), strict=True)]
         found.rows.append((name, *(f"{value:.2f}" for value in spent), *(f"{share:.0%}" for share in shares)))
         last = spent[-1]
         assert found.chart is not None
         found.chart.add(name, 0, Spread(last, last, last))
+    return [found]
+
+
+async def small_profile(plan: Plan) -> list[Finding]:
+    """The same of small documents, which are many: on S3 and PostgreSQL."""
+    program, place = await asyncio.to_thread(profiling.py_spy), plan.folder("small-profile")
+    async with AsyncExitStack() as stack:
+        postgres = stack.enter_context(PostgresServer.temporary(fsync=True))
+        target = await stack.enter_async_context(versitygw(place))
+        url = postgres.url(postgres.create_database())
+        await asyncio.to_thread(migrate, url)
+        service = await stack.enter_async_context(ledgerlift(place, target, settings={"DATABASE_URL": url}))
+        sender = Ours(stack.enter_context(LedgerLiftClient(service.address)), service.process)
+        done: list[int] = []
+
+        async def some() -> None:
+            send = partial(sender.send, SMALL_SIZE)
+            cell = await asyncio.to_thread(load.run, send, SMALL_SIZE, SMALL_CLIENTS, 2 * plan.cell, None)
+            done.append(len(cell.latencies))
+
+        async def counted() -> AsyncIterator[profiling.Work]:
+            await some()
+            done.clear()
+            yield some
+
+        threads = await profiling.threads_during(program, service.process.pid, counted())
+        stacks = await profiling.recorded(program, service.process.pid, some, place / "stacks")
+    spent = by_layer(stacks, threads, done[0] / 1000)
+    found = Finding(
+        "Where the processor's time of a small document goes",
+        f"{size_name(SMALL_SIZE)}, {SMALL_CLIENTS} clients, S3 and PostgreSQL; milliseconds of the server for each "
+        f"of {done[0]} documents, together {sum(spent.values()):.2f}, shared out in the same way.",
+        ("layer", "ms", "share"),
+        chart=Chart("layers-small", "Server's processor time of a small document", "ms", "", bars=True),
+    )
+    for name, value in spent.items():
+        found.rows.append((name, f"{value:.2f}", f"{value / sum(spent.values()):.0%}"))
+        assert found.chart is not None
+        found.chart.add(name, 0, Spread(value, value, value))
     return [found]
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -35,6 +35,8 @@ ROWS = 30
 START_TIME = 2.0
 """Seconds that py-spy gets to read the server's symbols before the first upload."""
 
+Work = Callable[[], Awaitable[None]]
+
 _THREAD = re.compile(r"thread \((\w+)\): ?(.*)")
 _DUMPED = re.compile(r'^Thread (\d+) \(\w+\+?\w*\): "(.*)"$', re.MULTILINE)
 _COUNTED = re.compile(r"[-_]?\d+$")
@@ -48,9 +50,7 @@ async def profile(store: str, size: int, rounds: int, parent: Path | None) -> st
         async with service(store, place) as there:
             with LedgerLiftClient(there.address) as client:
                 upload = LedgerLiftUpload(there, client)
-                await upload_once(upload, payload)
-                plain = await threads_during(program, there, upload, payload, rounds)
-                stacks = await recorded(program, there, upload, payload, rounds, place / "stacks")
+                plain, stacks = await of_uploads(program, there, upload, payload, rounds, place / "stacks")
     volume = size * rounds / 2**30
     head = f"{rounds} uploads of {size / MIB:.0f} MiB to {store}; seconds for each GiB"
     return "\n".join((head, "", *_thread_table(plain, volume), "", *_function_table(stacks, volume)))
@@ -64,32 +64,53 @@ async def service(store: str, place: Path) -> AsyncIterator[Service]:
         yield await stack.enter_async_context(ledgerlift(place / "server", target))
 
 
-async def upload_once(upload: LedgerLiftUpload, payload: Payload) -> None:
-    """One of them, made sure of and removed."""
+async def of_uploads(
+    program: Path, there: Service, upload: LedgerLiftUpload, payload: Payload, rounds: int, out: Path
+) -> tuple[dict[tuple[str, str], float], Counter[tuple[str, ...]]]:
+    """Seconds by thread, and samples, of `rounds` uploads each, after one that is not counted."""
+
+    async def uploads() -> None:
+        for _ in range(rounds):
+            payload.stamp()
+            await settle()
+            await upload.send(payload)
+            await upload.tidy()
+
+    async def one() -> None:
+        await upload.send(payload)
+
+    async def fresh() -> AsyncIterator[Work]:
+        for _ in range(rounds):
+            payload.stamp()
+            await settle()
+            yield one
+            await upload.tidy()
+
     payload.stamp()
-    await settle()
     await upload.send(payload)
     await upload.tidy()
+    plain = await threads_during(program, there.process.pid, fresh())
+    return plain, await recorded(program, there.process.pid, uploads, out)
 
 
-async def threads_during(
-    program: Path, service: Service, upload: LedgerLiftUpload, payload: Payload, rounds: int
-) -> dict[tuple[str, str], float]:
-    """Seconds by thread name and `user` or `system`. A thread that has ended meanwhile is not in it."""
+async def threads_during(program: Path, pid: int, works: AsyncIterable[Work]) -> dict[tuple[str, str], float]:
+    """Seconds by thread name and `user` or `system` of each of `works`, and of nothing between them.
+
+    A thread that has ended meanwhile is not in it.
+    """
+    each: dict[tuple[int, str], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    async for work in works:
+        before = _thread_times(pid)
+        await work()
+        for thread, (user, system) in _thread_times(pid).items():
+            earlier, sum_of = before.get(thread, (0.0, 0.0)), each[thread]
+            each[thread] = sum_of[0] + user - earlier[0], sum_of[1] + system - earlier[1]
+    names = await asyncio.to_thread(_python_names, program, pid)  # behind the work, which starts threads
     spent: dict[tuple[str, str], float] = defaultdict(float)
-    names = await asyncio.to_thread(_python_names, program, service.process.pid)
-    for _ in range(rounds):
-        payload.stamp()
-        await settle()
-        before = _thread_times(service.process.pid)
-        await upload.send(payload)
-        after = _thread_times(service.process.pid)
-        await upload.tidy()
-        for (thread, native_name), times in after.items():
-            earlier = before.get((thread, native_name), (0.0, 0.0))
-            name = names.get(thread, f"{native_name} (not Python)")
-            spent[name, "user"] += times[0] - earlier[0]
-            spent[name, "system"] += times[1] - earlier[1]
+    for (number, native_name), (user, system) in each.items():
+        name = names.get(number, f"{native_name} (not Python)")
+        spent[name, "user"] += user
+        spent[name, "system"] += system
     return spent
 
 
@@ -111,10 +132,8 @@ def _thread_times(pid: int) -> dict[tuple[int, str], tuple[float, float]]:
     return found
 
 
-async def recorded(
-    program: Path, service: Service, upload: LedgerLiftUpload, payload: Payload, rounds: int, out: Path
-) -> Counter[tuple[str, ...]]:
-    """Samples by stack, the outermost frame first; the first of all is the thread's name."""
+async def recorded(program: Path, pid: int, work: Work, out: Path) -> Counter[tuple[str, ...]]:
+    """Samples by stack while `work` runs, the outermost frame first; the first of all is the thread's name."""
     command: list[str | Path] = [
         program,
         "record",
@@ -125,12 +144,11 @@ async def recorded(
         "--rate",
         str(SAMPLES_PER_SECOND),
     ]
-    command += ["--duration", "unlimited", "--pid", str(service.process.pid), "--output", out]
+    command += ["--duration", "unlimited", "--pid", str(pid), "--output", out]
     spy = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     await asyncio.sleep(START_TIME)
     try:
-        for _ in range(rounds):
-            await upload_once(upload, payload)
+        await work()
     finally:
         if spy.returncode is None:
             spy.send_signal(signal.SIGINT)

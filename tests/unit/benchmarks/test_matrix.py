@@ -14,7 +14,6 @@ from benchmarks.matrix.bodies import MIB, Body, small
 from benchmarks.matrix.findings import Chart, Finding, Findings
 from benchmarks.matrix.layers import NATIVE, TRANSPORT, by_layer, layer_of
 from benchmarks.matrix.pictures import draw
-from benchmarks.upload.profiling import SAMPLES_PER_SECOND
 from benchmarks.upload.stats import Spread
 
 DOMAIN = "write (ledgerlift_server/domain/part_pipeline.py:150)"
@@ -63,11 +62,12 @@ def test_a_sample_belongs_to_the_innermost_function_of_ours() -> None:
 
 
 def test_the_kernels_seconds_are_shared_out_by_samples() -> None:
-    """Three of four samples have three quarters of the Python threads' seconds; the others' are their own."""
-    stacks = {("MainThread", DOMAIN): 3 * SAMPLES_PER_SECOND, ("MainThread", DOMAIN, DATABASE): SAMPLES_PER_SECOND}
-    threads = {("MainThread", "user"): 3.0, ("MainThread", "system"): 1.0, ("grpc (not Python)", "user"): 0.5}
+    """Three of a thread's four samples have three quarters of its seconds, however many another one has."""
+    stacks = {("MainThread", DOMAIN): 3, ("MainThread", DOMAIN, DATABASE): 1, ("database", DATABASE): 1000}
+    threads = {("MainThread", "user"): 3.0, ("MainThread", "system"): 1.0, ("database", "user"): 0.2}
+    threads |= {("grpc (not Python)", "user"): 0.5, ("unseen", "user"): 0.1}
     found = by_layer(stacks, threads, 2.0)
-    assert list(found.values()) == [1.5, 0.5, 0.25]
+    assert [round(value, 3) for value in found.values()] == [1.5, 0.6, 0.25, 0.05]
     assert found[NATIVE] == 0.25
 
 
@@ -78,6 +78,9 @@ def test_tables_goals_and_pictures(tmp_path: Path) -> None:
     found = Finding("Title", "Said.", ("a", "b"), [("1", "2")], chart, [("ratio", 1.5, 2.0)])
     findings = Findings("command", {}, [found])
     assert "ratio: 1.50, goal 2: **not met**." in findings.text()
+    assert not findings.all_met
+    assert Findings("command", {}, [Finding("Title", "Said.", (), goals=[("ratio", 2.0, 2.0)])]).all_met
+    assert not Findings("command", {}, failed=["start: OSError"]).all_met
     assert "| 1 | 2 |" in findings.text()
     findings.write(tmp_path / "all.json")
     assert json.loads((tmp_path / "all.json").read_text())["findings"][0]["goals"] == [["ratio", 1.5, 2.0]]
