@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from random import SystemRandom
 
+import pytest
+
 from tests.faults.campaign.deeds import kinds, lanes
 from tests.faults.campaign.round import play
 from tests.faults.campaign.schedule import Lane, Planned, Schedule, draw
@@ -14,12 +16,13 @@ from tests.support.stores import EMBEDDED
 
 FAULTS = (
     Planned(1.0, "clients: answers lost", 0.5, 0.0),
-    Planned(1.5, "server dies at a step", 1.0, 0.001),  # as a session becomes COMMITTING
+    Planned(1.5, "server killed", 0.2, 0.0),
     Planned(4.0, "clients: connections reset", 0.5, 0.0),
 )
 """Few, and none that a slow machine needs minutes to get over."""
 
 
+@pytest.mark.timeout(300)  # two starts of a server, and the two stores read twice, on whatever else the machine does
 async def test_callers_of_every_sort_are_told_the_truth_among_faults(tmp_path: Path) -> None:
     """Everything acknowledged is there once and whole, and nothing else; the ledger and the trail only grow."""
     seed = f"{SystemRandom().getrandbits(32)}"

@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +24,7 @@ import psycopg2
 import pytest
 from ledgerlift_server.adapters.sql import migrate
 
+from tests.support.ports import lasting_port
 from tests.support.tools import missing
 
 USER = "ledgerlift"
@@ -104,7 +104,7 @@ class PostgresServer:
         if not self._data.exists():
             self._initialise()
         if not self.port:
-            self.port = _free_port()
+            self.port = lasting_port()
         options = [f"--{name}={value}" for name, value in (self._settings | {"port": self.port}).items()]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -274,10 +274,3 @@ def _unprivileged_user() -> str | None:
         return None
     known = {account.pw_name for account in pwd.getpwall()}
     return "postgres" if "postgres" in known else "nobody"
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -34,6 +33,7 @@ from cryptography.x509.oid import NameOID
 from ledgerlift_server.adapters.s3 import S3Options
 from moto.server import ThreadedMotoServer
 
+from tests.support.ports import lasting_port
 from tests.support.tools import tool
 
 START_TIMEOUT = 30.0
@@ -84,7 +84,7 @@ class S3Server:
         """Return when it answers."""
         self._data.mkdir(parents=True, exist_ok=True)
         for _ in range(1 if self._port else 5):  # somebody may take a free port before the server does
-            port = self._port or _free_port()
+            port = self._port or lasting_port()
             if self._started(port):
                 self._port = port
                 return
@@ -293,9 +293,3 @@ def _running(folder: Path, certificate: Certificate | None = None) -> Iterator[S
     finally:
         server.kill()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ from random import Random
 
 from ledgerlift_client import ClientOptions, LedgerLiftClient, LedgerLiftError
 
+from tests.faults.campaign.bridge import Bridge
 from tests.faults.campaign.careful import TRANSFER, Careful
 from tests.faults.campaign.careless import Careless
 from tests.faults.campaign.deeds import Kind, kinds
@@ -23,7 +24,6 @@ from tests.faults.campaign.verdict import judge
 from tests.faults.campaign.witness import Witness
 from tests.faults.campaign.workers import Worker
 from tests.faults.table.installation import RECOVERY_TIMEOUT
-from tests.support.both_clients import OnLoop
 
 CAREFUL, CARELESS = 6, 3
 """Callers of each sort; of the careful ones, every second has the asyncio client."""
@@ -120,8 +120,9 @@ def _workers(site: Site, seed: str, model: Model, tally: Tally, *, clock_jumps: 
         one, other = site.addresses[0], site.addresses[-1]
         if number < CAREFUL:
             name = f"{'asyncio' if number % 2 else 'blocking'}-{number}"
-            make = OnLoop if number % 2 else LedgerLiftClient
-            client = make(site.target, options=CLIENT)
+            here = asyncio.get_running_loop()
+            odd = number % 2
+            client = Bridge(site.target, here, CLIENT) if odd else LedgerLiftClient(site.target, options=CLIENT)
             elsewhere = LedgerLiftClient(other if number % 4 < 2 else one, options=CLIENT)
             caller = Careful(name, client, elsewhere, model, random, part_size, clock_jumps)
             found.append(Worker(name, random, caller.operations, model, tally, ends=(client.close, elsewhere.close)))

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 from tests.faults.table.installation import DATABASE, RECOVERY_TIMEOUT, Installation
 from tests.support.fake_clock import FakeClock, NoFakeClock, build
+from tests.support.ports import lasting_port
 from tests.support.server import ServerProcess
 from tests.support.small_disk import CannotMount, SmallDisk
 from tests.support.stores import EMBEDDED, MIB, Stores, embedded
@@ -100,7 +101,7 @@ class Ground:
                 {
                     **ENVIRONMENT,
                     **environment,
-                    "GRPC_ADDRESS": "127.0.0.1:0",
+                    "GRPC_ADDRESS": f"127.0.0.1:{lasting_port()}",
                     **(self.clocks[number].environment if fake_clocks else {}),
                 }
                 for number in range(count)

@@ -1,0 +1,27 @@
+"""Ports for servers that come back to them."""
+
+from __future__ import annotations
+
+import random
+import socket
+from pathlib import Path
+
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST, _USUAL_END = 10_000, 32_768
+
+
+def lasting_port() -> int:
+    """Of the loopback address, free right now, and outside of what the system hands out to whoever connects.
+
+    While its server is away, a port of that range is taken by any connection, and above all by one that somebody
+    tries to make to that very port: on the loopback it meets itself.
+    """
+    end = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _USUAL_END
+    while True:
+        port = random.randrange(_FIRST, max(end, _FIRST + 1))  # noqa: S311 - not to be secret
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
