@@ -20,6 +20,9 @@ from tests.support.databases import run_sql
 from tests.support.invariants import OWNER, Found, all_sessions, clean_up, everything, opened
 from tests.support.stores import EMBEDDED, Stores
 
+PROBE = "/probe/"
+"""In names of what a server makes, as it starts, to find out what its store can do. No row ever stands for it: of one
+that is killed meanwhile only the comparison finds it."""
 LISTED = 10_000
 """Of a store, at a time."""
 _PARTS = """
@@ -88,9 +91,11 @@ async def _forgotten(stores: Stores) -> list[str]:
     wrong = []
     for name, since in objects:
         session = sessions.get(name) or sessions.get(name.rpartition(".")[0])
-        if name not in kept and (session is None or since <= session.update_time):
+        if name not in kept and PROBE not in name and (session is None or since <= session.update_time):
             wrong.append(f"object {name} of {since} is left over and in no outbox; its session: {session}")
     for one in multiparts:
+        if PROBE in one.name:
+            continue
         session = sessions.get(one.name)
         if session is None or session.multipart_id == one.multipart_id:
             wrong.append(f"multipart upload {one} is left over and in no outbox; its session: {session}")
