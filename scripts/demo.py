@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not path.is_file():
             parser.error(f"{path} is not a file")
     if options.size < SMALLEST_MIB:
-        parser.error(f"--size must be at least {SMALLEST_MIB}: half of it has to be more than a stored part of 8 MiB")
+        parser.error(f"--size must be at least {SMALLEST_MIB}: half of it has to be more than a stored part")
 
     for number in STOPPED_BY:
         signal.signal(number, _stop)

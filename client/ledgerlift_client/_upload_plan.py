@@ -22,8 +22,8 @@ from ledgerlift_client._sources import Source, SourceLike
 from ledgerlift_client._state_file import StateFile
 
 UNKNOWN_TYPE = "application/octet-stream"
-ASK_FIRST_ABOVE = 8 * MIB
-"""Of a document smaller than one stored part (8 MiB by default) nothing can be durable before all of it is."""
+ASK_FIRST_ABOVE = 5 * MIB
+"""Of a document smaller than one stored part (5 MiB by default) nothing can be durable before all of it is."""
 
 Dedupe: TypeAlias = Literal["send", "check"]
 """`send`: the digest is computed while the bytes are sent. `check`: first, and known bytes are not sent at all."""

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     """Largest gRPC message, in and out."""
 
     # Uploads.
-    upload_part_size: Size = ByteSize(8 * MIB)
+    upload_part_size: Size = ByteSize(5 * MIB)
     """Stored part of a document of ordinary size."""
     upload_segment_size: Size = ByteSize(64 * MIB)
     """What clients are told to send in one call."""

@@ -18,8 +18,9 @@ PART_ALIGNMENT = 64
 class UploadOptions:
     """Bounds and times of uploads. Validated on construction (ValueError names the field)."""
 
-    part_size: int = 8 * MIB
-    """Bytes of a stored part of an ordinary document; S3 wants at least 5 MiB."""
+    part_size: int = 5 * MIB
+    """Bytes of a stored part of an ordinary document; S3 wants at least this much, and a broken connection costs half
+    of it."""
     segment_size: int = 64 * MIB
     """Bytes that a client is told to send in one call; rounded up to a multiple of the part size."""
     parts_in_flight: int = 4

@@ -49,12 +49,12 @@ def test_a_segment_is_whole_parts(part_size: int, segment_size: int) -> None:
 
 
 def test_the_defaults_hold_together() -> None:
-    """8 MiB parts of a document of up to 50 GiB, eight in a segment."""
+    """5 MiB parts, a little more for the largest document of 50 GiB, thirteen in a segment."""
     options = UploadOptions()
-    assert part_size_for(100, options) == 8 * MIB
-    assert part_size_for(None, options) == 8 * MIB
-    assert options.segment_size_for(8 * MIB) == 64 * MIB
-    assert options.segment_size_for(65 * MIB) == 65 * MIB
+    assert part_size_for(100, options) == 5 * MIB
+    assert 50 * GIB / 10_000 <= part_size_for(None, options) < 50 * GIB / 10_000 + 64
+    assert options.segment_size_for(5 * MIB) == 65 * MIB
+    assert options.segment_size_for(70 * MIB) == 70 * MIB
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_defaults_hold_together() -> None:
         ({"part_size": 100}, "part_size"),
         ({"segment_size": 0}, "segment_size"),
         ({"parts_in_flight": 0}, "parts_in_flight"),
-        ({"memory_budget": 8 * MIB - 1}, "memory_budget"),
+        ({"memory_budget": 5 * MIB}, "memory_budget"),
         ({"max_document_size": 10_000 * 512 * MIB + 1}, "memory_budget"),
     ],
 )
