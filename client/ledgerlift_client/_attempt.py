@@ -85,6 +85,7 @@ class Attempt:
         self._request_id = operation.request_id
         self.timeout = operation.state.time_left(limit.most)
         """Seconds that it has."""
+        core.begins(permit, operation.state)
         self._gave_time = self.timeout >= limit.usual * _NEARLY
         self._span = core.spans.attempt(method, operation.request_id, operation.state.attempts)
         self._code = "CANCELLED"

@@ -1,6 +1,6 @@
 """The client's circuit breaker, one for its target: while nobody answers there, nothing more is sent but a probe.
 
-          `failures` in a row                    `recovery` is over (250 ms within `grace`)
+          `failures` in a row                    its time is over (see `_pause`)
     CLOSED ─────────────────> OPEN ────────────────────────────────────────────> HALF_OPEN
       ^                        ^ nobody answered the probe                           │
       │                        └─────────────────────────────────────────────────────┤
@@ -37,8 +37,10 @@ JITTER = 0.2
 """An OPEN breaker waits up to this part of its time longer, so that clients do not probe in step."""
 GRACE_RECOVERY = 0.25
 """Seconds that it stays OPEN while the outage is younger than `grace`: most outages are restarts."""
+OLDER_SHARE = 0.1
+"""Of an older outage's age, that it stays OPEN at a time, so that its end is never found out much later."""
 PROBE_PATIENCE = 2.0
-"""Seconds that calls wait for the probe that is out, before they are refused like those of an OPEN breaker."""
+"""Seconds that calls wait for a probe that is out behind the grace, before they are refused as by an OPEN breaker."""
 
 _NOBODY = {
     grpc.StatusCode.UNAVAILABLE,
@@ -132,11 +134,11 @@ class CircuitBreaker:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """OPEN after `failures` in a row, for `recovery` seconds and up to a fifth more.
+        """OPEN after `failures` in a row, for `recovery` seconds at the most, and up to a fifth more.
 
         `grace`: for so many seconds after the first of the failures it probes four times a second and calls wait for
-        it, as a server that restarts is back by then. Only where somebody has answered before: a wrong target is told
-        at once.
+        it; from then on calls are refused, and the pauses between probes grow with the outage. Both only where
+        somebody has answered before: a wrong target is told at once.
         """
         self.target = target
         self._failures = failures
@@ -169,11 +171,16 @@ class CircuitBreaker:
                 self._probe = permit
             return permit
 
+    def probing(self, permit: Permit) -> bool:
+        """Whether a call is this breaker's own way to find out, in an outage that calls wait for."""
+        with self._lock:
+            return permit.probe and self._in_grace(self._clock())
+
     def worth_waiting(self) -> bool:
         """Whether a call that was just refused should look again in `POLL` seconds rather than fail."""
         with self._lock:
             now = self._clock()
-            if self._state is CircuitState.OPEN:
+            if self._state is CircuitState.OPEN or self._in_grace(now):
                 return self._in_grace(now)
             return self._probe is None or now - self._probe.began < PROBE_PATIENCE
 
@@ -222,8 +229,14 @@ class CircuitBreaker:
         if probed or (self._state is CircuitState.CLOSED and self._in_a_row >= self._failures):
             self._opened += self._state is CircuitState.CLOSED
             self._state = CircuitState.OPEN
-            recovery = min(GRACE_RECOVERY, self._recovery) if self._in_grace(now) else self._recovery
-            self._probe_at = now + recovery * (1 + self._uniform(0.0, JITTER))
+            self._probe_at = now + self._pause(now) * (1 + self._uniform(0.0, JITTER))
+
+    def _pause(self, now: float) -> float:
+        """Seconds until the next probe, but for the jitter."""
+        if not self._ever_answered:
+            return self._recovery
+        pause = GRACE_RECOVERY if self._in_grace(now) else (now - self._since) * OLDER_SHARE
+        return min(max(pause, GRACE_RECOVERY), self._recovery)
 
     def _in_grace(self, now: float) -> bool:
         return self._ever_answered and now - self._since < self._grace

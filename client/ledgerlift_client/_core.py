@@ -114,6 +114,10 @@ class ClientCore:
         except errors.CircuitOpen as refusal:
             return state.refused(refusal, soon=self.breaker.worth_waiting())
 
+    def begins(self, permit: Permit, state: RetryState) -> None:
+        """The call that `permit` is for is made, as an attempt of `state`, or as the breaker's probe."""
+        state.begins(probe=self.breaker.probing(permit))
+
     def answered(self, permit: Permit) -> None:
         """The call succeeded, or its first message has come."""
         self._answered = True

@@ -55,7 +55,7 @@ class ClientOptions:
     """Most bytes in one Upload call; less where the server recommends less. Up to this a document is one call."""
     replay_buffer: int = 32 * MIB
     """Bytes kept of a source that cannot seek, so that they can be sent again. Its segments are as large as this,
-    or one stored part where that is larger (8 MiB for ordinary documents)."""
+    or one stored part where that is larger (5 MiB for ordinary documents)."""
     max_message_size: int = 16 * MIB
     """Largest message received."""
     keepalive_time: float = 30.0
@@ -68,10 +68,12 @@ class ClientOptions:
     breaker_failures: int = 5
     """Calls in a row that nobody answers; then calls are refused on this side (`CircuitOpen`)."""
     breaker_recovery: float = 30.0
-    """For this long, and up to a fifth longer; then one call at a time finds out."""
-    breaker_grace: float = 10.0
+    """For this long at the most, and up to a fifth longer; then one call at a time finds out. Of an outage that is
+    older than the grace, a tenth of its age: 3 s after half a minute, 30 s after five."""
+    breaker_grace: float = 30.0
     """While an outage is younger than this, a call finds out every 250 ms and the others wait for that, within their
-    deadlines: a server that restarts is back by then. A transfer waits for its `patience`."""
+    deadlines: a server that restarts is back by then. As long as `call_timeout`, so that such a call is not refused
+    for an outage that it would have outlasted. A transfer waits for its `patience`."""
     retry_budget: int = 100
     """Retries that all calls together may make without one success. Transfers that have begun are bounded by their
     `patience` instead."""

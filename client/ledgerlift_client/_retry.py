@@ -80,6 +80,7 @@ class RetryState:
         self._answered_before = answered_before
         self._in_a_row = 0
         self._unsent = 0
+        self._probe = False
         self._moved_at = clock()
 
     def now(self) -> float:
@@ -90,13 +91,18 @@ class RetryState:
         """Seconds that a step may take which by itself is allowed `limit`."""
         return limit if self._deadline is None else max(0.0, min(limit, self._deadline - self._clock()))
 
+    def begins(self, *, probe: bool) -> None:
+        """A call is made. `probe`: for all who wait for the breaker, which decides how often, and no attempt of its
+        own: a call that happens to find out shall not give up sooner than those that wait for what it finds."""
+        self._probe = probe
+
     def after(self, error: LedgerLiftError) -> float:
         """Seconds to wait before the next attempt. Raises `error` when there shall be none."""
         if error.reason == CLIENT_CIRCUIT_OPEN:
             raise error  # `refused` has waited for as long as that is worth it
         self._last = error
         error.attempts = self.attempts
-        unsent = self._answered_before and isinstance(error, NotConnected)
+        unsent = self._probe or (self._answered_before and isinstance(error, NotConnected))
         if unsent:
             self._unsent = min(self._unsent + 1, UNSENT_IN_A_ROW)
             delay = self._backoff.delay(self._unsent, self._uniform)

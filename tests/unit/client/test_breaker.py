@@ -101,7 +101,7 @@ def test_calls_that_break_together_are_one_failure() -> None:
 
 
 def test_a_young_outage_is_probed_often_and_waited_for() -> None:
-    """A server that was there restarts; after the grace it is an outage, and calls fail at once."""
+    """A server that was there restarts; after the grace it is an outage, and calls are refused at once."""
     clock = ManualClock()
     made = breaker(clock, answered=True)
     fail(made, 5)
@@ -113,7 +113,105 @@ def test_a_young_outage_is_probed_often_and_waited_for() -> None:
     clock.advance(0.25)
     fail(made, 1)
     assert not made.worth_waiting()
-    assert made.status().retry_after == 30.0
+    assert made.status().retry_after == 1.0  # a tenth of its age
+
+
+def test_a_young_outage_is_waited_for_though_its_probe_hangs() -> None:
+    """A network that swallows everything gives no answer to the probe either, until it is back."""
+    clock = ManualClock()
+    made = breaker(clock, answered=True)
+    fail(made, 5)
+    clock.advance(0.25)
+    made.admit()
+    clock.advance(9.0)
+    assert made.worth_waiting()
+    clock.advance(1.0)
+    assert not made.worth_waiting()
+
+
+DEADLINE = 30.0
+"""Of a call, as `ClientOptions` have it."""
+
+
+def call_through(made: CircuitBreaker, clock: ManualClock, ends_at: float) -> int:
+    """A short call of a client whose target nobody answers until `ends_at`; the attempts that reached the network.
+
+    Raises what the caller would be told.
+    """
+    options = ClientOptions()
+    state = RetryState(
+        Backoff(options.backoff_base, options.backoff_cap),
+        deadline=clock() + DEADLINE,
+        max_attempts=options.max_attempts,
+        answered_before=True,
+        clock=clock,
+        uniform=lambda low, high: high,
+    )
+    sent = 0
+    while True:
+        try:
+            permit = made.admit()
+        except errors.CircuitOpen as refusal:
+            clock.advance(state.refused(refusal, soon=made.worth_waiting()))
+            continue
+        sent += 1
+        state.begins(probe=made.probing(permit))
+        if clock() >= ends_at:
+            permit.end(Outcome.ANSWERED)
+            return sent
+        permit.end(Outcome.NOBODY, "no healthy upstream")
+        clock.advance(state.after(errors.Unavailable("no healthy upstream", retryable=True)))
+
+
+def defaults(clock: ManualClock) -> CircuitBreaker:
+    """With the options of a client, without luck, behind a first answer."""
+    options = ClientOptions()
+    made = CircuitBreaker(
+        "host:1",
+        failures=options.breaker_failures,
+        recovery=options.breaker_recovery,
+        grace=options.breaker_grace,
+        clock=clock,
+        uniform=lambda low, high: high,
+    )
+    made.admit().end(Outcome.ANSWERED)
+    return made
+
+
+@pytest.mark.parametrize("lasts", [1.0, 9.0, 11.0, 20.0, 28.0])
+def test_an_outage_that_a_deadline_outlasts_fails_nobody(lasts: float) -> None:
+    """The call that meets it first comes through a moment behind its end, and so does one that comes later."""
+    clock = ManualClock()
+    made, began = defaults(clock), clock()
+    call_through(made, clock, began + lasts)
+    assert clock() - began - lasts < 2.1  # the longest of the waits before the breaker opens
+    clock = ManualClock()
+    made, began = defaults(clock), clock()
+    fail(made, 5)
+    clock.advance(lasts / 2)
+    call_through(made, clock, began + lasts)
+    assert clock() - began - lasts < 1.1
+
+
+@pytest.mark.parametrize(("lasts", "most_probes"), [(60.0, 150), (300.0, 180), (3600.0, 280)])
+def test_the_end_of_a_long_outage_is_found_out_soon(lasts: float, most_probes: int) -> None:
+    """Behind the grace callers are refused at once, probes become rare, and yet no eighth of its time is lost."""
+    clock = ManualClock()
+    made, began = defaults(clock), clock()
+    probes = 0
+    while True:
+        try:
+            permit = made.admit()
+        except errors.CircuitOpen:
+            assert made.worth_waiting() == (clock() - began < ClientOptions().breaker_grace)
+            clock.advance(0.1)
+            continue
+        if clock() >= began + lasts:
+            break
+        probes += 1
+        permit.end(Outcome.NOBODY, "connection refused")
+    assert clock() - began - lasts <= min(lasts / 8, ClientOptions().breaker_recovery * 1.2) + 0.1
+    assert probes <= most_probes
 
 
 def test_a_target_where_nobody_ever_was_is_not_waited_for() -> None:
