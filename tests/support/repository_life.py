@@ -106,7 +106,9 @@ async def _documents(documents: SqlDocuments, document_id: str, second: str) -> 
 async def _janitor(maintenance: SqlMaintenance) -> None:
     assert await maintenance.acquire_lease("janitor", "replica", 60.0)
     await maintenance.queue_removal("objects/stray", "mp-9")
-    for number, removal in enumerate(await maintenance.due_removals(limit=10)):
+    waiting = await maintenance.due_removals(limit=10)
+    assert await maintenance.count_removals(limit=10) == len(waiting)
+    for number, removal in enumerate(waiting):
         if number:
             await maintenance.removal_failed(removal.removal_id, retry_after=60.0)
         else:
