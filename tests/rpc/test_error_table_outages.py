@@ -82,7 +82,7 @@ async def test_while_the_database_is_away(tmp_path: Path) -> None:
 async def test_out_of_memory_for_parts(tmp_path: Path) -> None:
     """OVERLOADED for whoever waits too long for a buffer; who has one goes on, and its memory is given back."""
     data = content(1, PART + 1000)
-    settings = {"upload_memory_budget": PART, "upload_budget_wait": 0.2, "max_file_size": 100 * PART}
+    settings = {"upload_memory_budget": PART, "upload_budget_wait": 3.0, "max_file_size": 100 * PART}
     async with embedded(tmp_path, part_size=PART).channel(**settings) as channel:
         holder = await begin(channel)
         call = uploads(channel).Upload(timeout=60)
