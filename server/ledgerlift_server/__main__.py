@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     examination.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     examination.add_argument("--replicas", type=_count, default=1, help="servers that share the database (1)")
-    examination.add_argument("--timeout", type=_seconds, default=15.0, help="seconds for all of it (15)")
+    examination.add_argument("--timeout", type=_seconds, default=30.0, help="seconds for all of it (30)")
     commands.add_parser("check-config", help="show the settings, secrets masked, or say what is wrong with them")
     commands.add_parser("version", help="print the version")
     return parser

@@ -138,7 +138,7 @@ def test_what_failed_is_exit_code_1_and_shows_no_secret(black_hole: str, s3_serv
     }
     done = run("--timeout", "2", DATA_DIR=str(tmp_path), LOG_LEVEL="DEBUG", **secrets)
     assert (done.returncode, done.stderr) == (1, "")
-    assert re.findall(r"^(\w+) +fail", done.stdout, re.MULTILINE)[:2] == ["database", "store"]
+    assert {"database", "store"} <= set(re.findall(r"^(\w+) +fail", done.stdout, re.MULTILINE))
     assert "s3cr3t" not in done.stdout
 
 
@@ -146,16 +146,16 @@ def test_what_failed_is_exit_code_1_and_shows_no_secret(black_hole: str, s3_serv
 def test_what_does_not_answer_is_a_row(where: str, request: pytest.FixtureRequest) -> None:
     """A database that swallows packets, and one that takes connections; each says so and what to do about it."""
     address = request.getfixturevalue(where)
-    rows = look(limit=2.0, database_url=f"postgresql://app@{address}/ledger", db_connect_timeout=1.0)
+    rows = look(database_url=f"postgresql://app@{address}/ledger", db_connect_timeout=1.0)
     assert rows["database"].state is State.FAIL
-    assert "it takes connections and does not answer" in rows["database"].figure or where == "black_hole"
+    assert "no answer in time" in rows["database"].figure
     assert "DATABASE_URL" in rows["database"].advice
     rows = look(
-        limit=2.0,
         **store_settings(_At(address), s3_bucket="documents"),
         s3_connect_timeout=1.0,
+        s3_read_timeout=1.0,
     )
-    assert rows["store"].state is State.FAIL
+    assert "in time" in rows["store"].figure
     assert "S3_ENDPOINT" in rows["store"].advice
 
 

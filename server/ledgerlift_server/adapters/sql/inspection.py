@@ -114,7 +114,7 @@ def _sentence(error: DBAPIError | PoolTimeout, url: URL) -> str:
     """The first line of what the driver says. It names host, port, user and database, and should never a password."""
     cause = getattr(error, "orig", None) or error
     if isinstance(cause, NoAnswer):
-        return "it takes connections and does not answer"
+        return "no answer in time"
     line = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
     for password in (url.password, url.query.get("password")):
         line = line.replace(password, "***") if isinstance(password, str) and password else line
