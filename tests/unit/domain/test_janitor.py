@@ -249,7 +249,8 @@ async def test_one_object_that_cannot_be_removed_does_not_hold_up_the_others(
         await rig.maintenance.queue_removal(name, None)
     replica.store.before["delete"] = failing(defect, lambda name: name == names[0])
     report = await passed(replica.janitor, full=False, drift=False)
-    assert (report.removed, report.removals_failed) == (len(names) - 1, 1)
+    assert report.removed == len(names) - 1
+    assert report.removals_failed >= 1  # a pass that takes long meets it again
     assert await rig.objects() == {names[0]}
 
 
