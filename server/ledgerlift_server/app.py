@@ -17,7 +17,7 @@ from ledgerlift_server.domain.document_service import DocumentService
 from ledgerlift_server.domain.download import Downloads
 from ledgerlift_server.domain.event_feed import EventFeed
 from ledgerlift_server.domain.part_buffers import BufferBudget
-from ledgerlift_server.domain.part_pipeline import PipelineTools
+from ledgerlift_server.domain.pipeline_tools import PipelineTools
 from ledgerlift_server.domain.session_pulses import SessionPulses
 from ledgerlift_server.domain.steps import Checkpoint, no_checkpoint
 from ledgerlift_server.domain.upload_entry import UploadEntry

@@ -30,7 +30,7 @@ from ledgerlift_server.domain.ledger_port import Maintenance, UploadLedger
 from ledgerlift_server.domain.models import Caller, Document, DocumentFilter
 from ledgerlift_server.domain.object_names import object_name
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
-from ledgerlift_server.domain.part_pipeline import Offload, PipelineTools
+from ledgerlift_server.domain.pipeline_tools import Offload, PipelineTools
 from ledgerlift_server.domain.session_pulses import SessionPulses
 from ledgerlift_server.domain.store_port import ObjectStore
 from ledgerlift_server.domain.upload_entry import UploadEntry

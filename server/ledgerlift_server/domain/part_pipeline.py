@@ -19,19 +19,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from ledgerlift_server.domain.digest_port import Crc32c, Hasher
-from ledgerlift_server.domain.ledger_port import UploadLedger
-from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
+from ledgerlift_server.domain.digest_port import Hasher
+from ledgerlift_server.domain.ordered_hash import HashTurn, OrderedHash
+from ledgerlift_server.domain.part_buffers import PartBuffer
 from ledgerlift_server.domain.part_record import Part, PartRecord
+from ledgerlift_server.domain.pipeline_tools import PipelineTools, Sealed
 from ledgerlift_server.domain.session_multipart import SessionMultipart
-from ledgerlift_server.domain.settling import Settling
-from ledgerlift_server.domain.spans import NO_SPANS, Spans
-from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
-from ledgerlift_server.domain.store_port import IntegrityRefused, ObjectStore
-from ledgerlift_server.domain.upload_models import StoredPart, UploadSession
+from ledgerlift_server.domain.steps import Step
+from ledgerlift_server.domain.store_port import IntegrityRefused
+from ledgerlift_server.domain.upload_models import UploadSession
 from ledgerlift_server.errors import DependencyUnavailable
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
 
@@ -41,47 +39,6 @@ T = TypeVar("T")
 
 HEAD_SIZE = 8192
 """Bytes of a document's beginning that are looked at for its type."""
-INLINE_SIZE = 64 * 1024
-"""Bytes that are hashed in less time than it takes to hand them to a thread."""
-
-
-class Offload(Protocol):
-    """Runs a function that computes (hashing) on a thread pool of its own."""
-
-    def __call__(self, fn: Callable[..., T], /, *args: object) -> Awaitable[T]:
-        """Await the result of `fn(*args)`."""
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineTools:
-    """What every pipeline works with; one instance for the whole server. `part_timeout` is in seconds."""
-
-    store: ObjectStore
-    ledger: UploadLedger
-    budget: BufferBudget
-    offload: Offload
-    crc32c: Crc32c
-    parts_in_flight: int
-    part_timeout: float
-    settling: Settling = field(default_factory=Settling)
-    checkpoint: Checkpoint = no_checkpoint
-    spans: Spans = NO_SPANS
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """All bytes of a document, durable in the store and not yet published.
-
-    `sha256` is None where the hash state was lost over a resume. `unrecorded` are the parts that the
-    ledger has not seen. `single_put` names the object of a document below one part.
-    """
-
-    size: int
-    sha256: str | None
-    unrecorded: tuple[StoredPart, ...]
-    part_count: int
-    persisted_size: int
-    single_put: str | None
 
 
 class PartPipeline:
@@ -104,7 +61,7 @@ class PartPipeline:
         a part on its way, so that a stream that waits for a message can be woken.
         """
         self._session = session
-        self._hasher = hasher
+        self._hash = OrderedHash(hasher, tools)
         self._tools = tools
         self._admit_head = admit_head
         self._on_failure = on_failure
@@ -115,7 +72,6 @@ class PartPipeline:
         self._entered = False
         self._ended = False
         self._slots = asyncio.Semaphore(tools.parts_in_flight)
-        self._hash_turn: asyncio.Future[None] | None = None
         self._multipart = SessionMultipart(session, tools.store, tools.ledger, tools.checkpoint)
         self._carriers: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -181,7 +137,7 @@ class PartPipeline:
             self._launch()
         self._take_no_more()
         await self._all_carried(None)
-        digest = self._hasher.hexdigest() if self._hasher else None
+        digest = self._hash.digest
         check(digest)
         rest = await self._record.close()
         return Sealed(self._accepted_size, digest, rest, self._part_count, self.persisted_size, None)
@@ -204,14 +160,8 @@ class PartPipeline:
         body = buffer.view() if buffer is not None else memoryview(b"")
         try:
             self._admit_head(body[:HEAD_SIZE])
-            assert self._hasher is not None, "a session without parts begins with a fresh hasher"
-            if len(body) <= INLINE_SIZE:
-                crc = self._tools.crc32c(body)
-                self._hasher.update(body)
-            else:
-                crc = await self._tools.offload(self._tools.crc32c, body)
-                await self._tools.offload(self._hasher.update, body)
-            digest = self._hasher.hexdigest()
+            crc = await self._hash.whole(body)
+            digest = self._hash.digest
             check(digest)
             name = self._session.put_name(self._session.epoch)
             await self._insist(lambda: self._tools.store.put(name, body, crc32c=crc, token=self._session.upload_id))
@@ -235,9 +185,9 @@ class PartPipeline:
         self._part_count += 1
         part = Part(self._part_count, buffer.filled)
         self._record.add(part)
-        before, self._hash_turn = self._hash_turn, asyncio.get_running_loop().create_future()
+        turn = self._hash.turn()
         with deadline_scope(Deadline.after(self._tools.part_timeout), detached=True):
-            return self._carrying(self._carry(part, buffer, before, self._hash_turn))
+            return self._carrying(self._carry(part, buffer, turn))
 
     def _carrying(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         carrier = asyncio.create_task(work)
@@ -245,32 +195,20 @@ class PartPipeline:
         carrier.add_done_callback(self._carriers.discard)
         return carrier
 
-    async def _carry(
-        self,
-        part: Part,
-        buffer: PartBuffer,
-        before: asyncio.Future[None] | None,
-        done: asyncio.Future[None],
-    ) -> None:
+    async def _carry(self, part: Part, buffer: PartBuffer, turn: HashTurn) -> None:
         try:
             with self._tools.spans.step("part", number=part.number, size=part.size):
-                await self._durable(part, buffer, before, done)
+                await self._durable(part, buffer, turn)
         except asyncio.CancelledError as cancelled:
             self._fail(cancelled)
             raise
         except Exception as error:  # told to the stream, which raises it
             self._fail(error)
 
-    async def _durable(
-        self,
-        part: Part,
-        buffer: PartBuffer,
-        before: asyncio.Future[None] | None,
-        done: asyncio.Future[None],
-    ) -> None:
+    async def _durable(self, part: Part, buffer: PartBuffer, turn: HashTurn) -> None:
         try:
             results = await asyncio.gather(
-                self._store(part, buffer), self._hash(part, buffer, before, done), return_exceptions=True
+                self._store(part, buffer), turn.take(part, buffer.view()), return_exceptions=True
             )
         finally:  # also when this task is cancelled, `gather` ends only after both have let go of the buffer
             self._tools.budget.give_back(buffer)
@@ -291,24 +229,6 @@ class PartPipeline:
             lambda: self._tools.store.put_part(self._session.object_name, multipart_id, part.number, view, crc32c=crc)
         )
         self._tools.checkpoint(Step.PART_STORED)
-
-    async def _hash(
-        self,
-        part: Part,
-        buffer: PartBuffer,
-        before: asyncio.Future[None] | None,
-        done: asyncio.Future[None],
-    ) -> None:
-        """In order. A part that could not be hashed is never recorded, and so is nothing behind it."""
-        try:
-            if before is not None:
-                await asyncio.wait({before})  # awaited itself, it would be cancelled with this part
-            if self._hasher is not None:
-                with self._tools.spans.step("hash"):
-                    part.sha_state = await self._tools.offload(_absorb, self._hasher, buffer.view())
-            part.hashed = True
-        finally:
-            done.set_result(None)
 
     async def _insist(self, store_bytes: Callable[[], Awaitable[T]]) -> T:
         """Bytes that changed on their way to the store are sent a second time."""
@@ -363,8 +283,3 @@ class PartPipeline:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def _absorb(hasher: Hasher, view: memoryview) -> bytes | None:
-    hasher.update(view)
-    return hasher.state()
