@@ -13,8 +13,8 @@ _FIRST, _USUAL_END = 10_000, 32_768
 def lasting_port() -> int:
     """Of the loopback address, free right now, and outside of what the system hands out to whoever connects.
 
-    While its server is away, a port of that range is taken by any connection, and above all by one that somebody
-    tries to make to that very port: on the loopback it meets itself.
+    While its server is away, a port of that range may be taken by any connection, also by one that somebody tries to
+    make to that very port: on the loopback it can meet itself.
     """
     end = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _USUAL_END
     while True:

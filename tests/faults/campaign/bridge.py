@@ -1,7 +1,7 @@
 """The asyncio client with the face of the blocking one, for callers that are threads.
 
-All such clients are on the campaign's own loop. With several loops in one process grpcio 1.85 has all of them read
-one socket to be woken up, each blocking: an answer waits until somebody else's comes. One call took 43 s of its 15.
+All such clients are on the campaign's own loop. With several in one process a call of 15 s once took 43 s, though its
+server had answered: they share what wakes them up in grpcio 1.85. That this was the cause has not been shown.
 """
 
 from __future__ import annotations
