@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from ledgerlift_client import errors
+from ledgerlift_client._connection_words import explained
 
 DOMAIN = "ledgerlift"
 """`ErrorInfo.domain` of what LedgerLift itself answers; anything else was made on the way, or by grpc."""
@@ -141,7 +142,8 @@ def decode(
         kind = errors.Overloaded
     text, unsent = _PREAMBLE.subn("", text, count=1)
     if unsent and kind is errors.Unavailable:
-        kind = errors.NotConnected
+        text, by_tls = explained(text)
+        kind = errors.TlsFailed if by_tls else errors.NotConnected
     passes = code in _MAY_PASS or (code in _MADE_ON_THE_WAY and not reason) or issubclass(kind, errors.TryLater)
     return kind(
         text or f"the call ended with {code.name}",

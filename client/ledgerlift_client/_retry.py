@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ledgerlift_client._breaker import CLIENT_CIRCUIT_OPEN, POLL
 from ledgerlift_client._budget import RetryBudget
-from ledgerlift_client.errors import CircuitOpen, LedgerLiftError, NotConnected
+from ledgerlift_client.errors import CircuitOpen, LedgerLiftError, NotConnected, TlsFailed
 
 UNSENT_IN_A_ROW = 3
 """The wait behind calls that never left grows up to this many of them, to 1 s with the usual base: a second after a
@@ -102,6 +102,8 @@ class RetryState:
             raise error  # `refused` has waited for as long as that is worth it
         self._last = error
         error.attempts = self.attempts
+        if isinstance(error, TlsFailed) and not self._answered_before:
+            raise error
         unsent = self._probe or (self._answered_before and isinstance(error, NotConnected))
         if unsent:
             self._unsent = min(self._unsent + 1, UNSENT_IN_A_ROW)

@@ -27,6 +27,7 @@
     ├── TryLater                    nothing is wrong with the request; `retry_after`
     │   ├── Unavailable
     │   │   ├── NotConnected        nothing was sent
+    │   │   │   └── TlsFailed       the server's certificate is not trusted, or only one side speaks TLS
     │   │   ├── CircuitOpen
     │   │   ├── DependencyUnavailable
     │   │   ├── UploadCommitting
@@ -239,6 +240,13 @@ class Unavailable(TryLater):
 
 class NotConnected(Unavailable):
     """There is no connection to a server that serves, and grpc waits before it looks again: nothing was sent."""
+
+
+class TlsFailed(NotConnected):
+    """The server's certificate is not trusted or not of the target's name, or what answers does not speak TLS.
+
+    Told at once where this client has never been answered: then it is the configuration of one of the two sides.
+    """
 
 
 class CircuitOpen(Unavailable):

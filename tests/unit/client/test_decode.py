@@ -50,7 +50,7 @@ def test_every_exception_is_reachable_or_local() -> None:
     """The tree holds no exception that nothing raises."""
     tree = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
     local = {errors.SourceError, errors.SourceChanged, errors.SourceNotRewindable, errors.Cancelled}
-    local.add(errors.NotConnected)  # by what grpc says
+    local |= {errors.NotConnected, errors.TlsFailed}  # by what grpc says
     bases = {base for kind in tree for base in kind.__mro__ if base is not kind}
     assert tree - bases <= set(BY_REASON.values()) | set(BY_CODE.values()) | local
 
@@ -113,6 +113,14 @@ def test_where_it_could_not_connect_is_said_without_preamble() -> None:
     said = "failed to connect to all addresses; last error: INTERNAL: ipv4:127.0.0.1:1: no"
     assert str(decode(UNAVAILABLE, said, ())) == "INTERNAL: ipv4:127.0.0.1:1: no"
     assert type(decode(UNAVAILABLE, said, ())) is errors.NotConnected
+
+
+def test_a_connection_that_was_closed_at_once_has_several_causes() -> None:
+    """They are named, and it may pass: it can be a proxy whose server restarts."""
+    for said in ("UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", "UNKNOWN: ipv6:%5B::1%5D:1: recvmsg:Broken pipe"):
+        error = decode(UNAVAILABLE, f"failed to connect to all addresses; last error: {said}", ())
+        assert type(error) is errors.NotConnected
+        assert "1: the connection was closed at once: TLS on one side only" in str(error)
 
 
 def test_a_reason_of_another_domain_does_not_count() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ledgerlift_client._retry import Backoff, RetryState
-from ledgerlift_client.errors import NotConnected, Unavailable
+from ledgerlift_client.errors import NotConnected, TlsFailed, Unavailable
 
 from tests.support.clock import ManualClock
 
@@ -63,6 +63,14 @@ def test_a_call_that_never_left_counts_where_nobody_has_ever_answered() -> None:
     state.after(NotConnected("nobody there", retryable=True))
     with pytest.raises(NotConnected):
         state.after(NotConnected("nobody there", retryable=True))
+
+
+def test_tls_that_fails_is_told_at_once_where_nobody_has_ever_answered() -> None:
+    """A wrong authority stays wrong; a server that has answered may be about to get its new certificate."""
+    failed = TlsFailed("not trusted", retryable=True)
+    with pytest.raises(TlsFailed):
+        RetryState(Backoff(0.25, 10.0), max_attempts=6).after(failed)
+    assert RetryState(Backoff(0.25, 10.0), answered_before=True, uniform=most).after(failed) == 0.25
 
 
 def test_what_the_server_asks_for_is_waited_for_with_jitter_on_top() -> None:
