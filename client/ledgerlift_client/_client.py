@@ -17,6 +17,7 @@ from ledgerlift_client._client_uploads import UploadMethods
 from ledgerlift_client._core import ClientCore, Metadata
 from ledgerlift_client._options import ClientOptions
 from ledgerlift_client._spans import Spans
+from ledgerlift_client._tls import TlsFiles, credentials_from
 
 
 class LedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
@@ -60,11 +61,15 @@ class LedgerLiftClient(UploadMethods, DocumentMethods, OperationsMethods):
         metadata: Metadata = (),
         tracing: Spans | None = None,
     ) -> LedgerLiftClient:
-        """A client for `LEDGERLIFT_TARGET`, with options as `ClientOptions.from_env` reads them."""
+        """A client for `LEDGERLIFT_TARGET`, with options as `ClientOptions.from_env` reads them.
+
+        `LEDGERLIFT_TLS`, `LEDGERLIFT_CA`, `LEDGERLIFT_CERT` and `LEDGERLIFT_KEY` ask for TLS; given `credentials`
+        count in their place. ValueError names a variable that cannot be used.
+        """
         return cls(
             environ.get("LEDGERLIFT_TARGET") or DEFAULT_TARGET,
             options=ClientOptions.from_env(environ),
-            credentials=credentials,
+            credentials=credentials or credentials_from(TlsFiles.from_env(environ)),
             interceptors=interceptors,
             metadata=metadata,
             tracing=tracing,

@@ -13,7 +13,11 @@ MESSAGE_OVERHEAD = 64 * KIB
 """Bytes of a message that are left to everything but `data` (GetLimits says so)."""
 
 _SWITCHES = {"health_checking"}
-_SAID = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+SAID = {
+    **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
+}
+"""What a switch in the environment may say: the words that click takes on the command line."""
 _WHOLE = (
     "max_attempts",
     "message_size",
@@ -113,9 +117,9 @@ class ClientOptions:
             if not text:
                 continue
             if field.name in _SWITCHES:
-                if text.lower() not in _SAID:
+                if text.lower() not in SAID:
                     raise ValueError(f"{variable} must be true or false, not {text!r}")
-                found[field.name] = _SAID[text.lower()]
+                found[field.name] = SAID[text.lower()]
                 continue
             try:
                 found[field.name] = int(text) if text.isdigit() else float(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ledgerlift_client import AsyncLedgerLiftClient, LedgerLiftClient, errors
+from ledgerlift_client._tls import TlsFiles, credentials_from
 from ledgerlift_server.core import CannotStart
 
 from tests.support.certificates import Authority, Pair, with_password
@@ -80,6 +83,39 @@ async def test_a_renewed_certificate_counts_without_a_restart(
         assert [record.message for record in caplog.records] == ["certificate_refused"]
         files[1].unlink()
         assert await check(server.address, roots=UNKNOWN.certificate) == SERVING
+
+
+async def test_both_clients_find_their_files_by_the_environment(tmp_path: Path) -> None:
+    """Mutual TLS by `from_env`, where given credentials come first; an untrusted server is TlsFailed, at once."""
+    files = TRUSTED.pair("server").write(tmp_path / "tls")
+    (authority := tmp_path / "authority.pem").write_bytes(TRUSTED.certificate)
+    (unknown := tmp_path / "unknown.pem").write_bytes(UNKNOWN.certificate)
+    certificate, key = TRUSTED.pair("client").write(tmp_path / "client")
+    async with in_process_server(tmp_path, **tls_settings(files, authority)) as server:
+        environ = {
+            "LEDGERLIFT_TARGET": server.address,
+            "LEDGERLIFT_CA": str(authority),
+            "LEDGERLIFT_CERT": str(certificate),
+            "LEDGERLIFT_KEY": str(key),
+        }
+        stranger = environ | {"LEDGERLIFT_CA": str(unknown)}
+        given = credentials_from(TlsFiles.from_env(environ))
+
+        def blocking(environ: dict[str, str], credentials: grpc.ChannelCredentials | None = None) -> int:
+            with LedgerLiftClient.from_env(environ, credentials=credentials) as client:
+                return client.limits().max_message_size
+
+        async def on_loop(environ: dict[str, str], credentials: grpc.ChannelCredentials | None = None) -> int:
+            async with AsyncLedgerLiftClient.from_env(environ, credentials=credentials) as client:
+                return (await client.limits()).max_message_size
+
+        assert await asyncio.to_thread(blocking, environ) == await on_loop(environ) > 0
+        assert await asyncio.to_thread(blocking, stranger, given) == await on_loop(stranger, given) > 0
+        with pytest.raises(errors.TlsFailed, match="not trusted") as refused:
+            await asyncio.to_thread(blocking, stranger)
+        assert refused.value.attempts == 1
+        with pytest.raises(errors.TlsFailed, match="not trusted"):
+            await on_loop(stranger)
 
 
 @pytest.mark.parametrize("wrong", ["missing", "no PEM", "another's key", "a password", "authority"])

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import click
+from click.core import ParameterSource
 
 from ledgerlift_client._channel import DEFAULT_TARGET
+from ledgerlift_client._tls import TlsFiles, variable
 from ledgerlift_client.cli import (
     _completion,
     _documents,
@@ -36,11 +39,35 @@ _MODULES = (_upload, _download, _documents, _events, _uploads, _operations, _com
     "--target", envvar="LEDGERLIFT_TARGET", default=DEFAULT_TARGET, show_default=True, show_envvar=True,
     metavar="HOST:PORT", help="The server.",
 )  # fmt: skip
+@click.option(
+    "--tls", is_flag=True, default=None, envvar="LEDGERLIFT_TLS", show_envvar=True,
+    help="Encrypt, and trust what this system trusts. Implied by each of the files below.",
+)  # fmt: skip
+@click.option(
+    "--ca", envvar="LEDGERLIFT_CA", show_envvar=True, type=click.Path(), metavar="FILE",
+    help="Trust the certificate authorities in this PEM file in place of the system's.",
+)  # fmt: skip
+@click.option(
+    "--cert", envvar="LEDGERLIFT_CERT", show_envvar=True, type=click.Path(), metavar="FILE",
+    help="Your certificate (PEM), for a server that asks for one; together with --key.",
+)  # fmt: skip
+@click.option(
+    "--key", envvar="LEDGERLIFT_KEY", show_envvar=True, type=click.Path(), metavar="FILE",
+    help="Its private key (PEM, without a password).",
+)  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each operation.")
 @common_options
 @click.version_option(package_name="ledgerlift")
 @click.pass_context
-def cli(context: click.Context, target: str, timeout: float | None) -> None:
+def cli(
+    context: click.Context,
+    target: str,
+    tls: bool | None,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    timeout: float | None,
+) -> None:
     """Store, fetch and look after documents.
 
     A document is stored whole and verified, or not at all. What breaks is tried again; what is interrupted
@@ -48,7 +75,14 @@ def cli(context: click.Context, target: str, timeout: float | None) -> None:
     """
     session = context.ensure_object(Session)
     session.target, session.timeout = target, timeout
+    session.tls = TlsFiles(tls, ca, cert, key)
+    session.called = partial(_called, context)
     context.call_on_close(session.close)
+
+
+def _called(context: click.Context, name: str) -> str:
+    from_environment = context.get_parameter_source(name) is ParameterSource.ENVIRONMENT
+    return variable(name) if from_environment else f"--{name}"
 
 
 for _module in _MODULES:
@@ -85,6 +119,8 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
         error.show()
         return exit_codes.USAGE
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            error = _placed(error)
         if report.as_json or "--json" in (sys.argv[1:] if arguments is None else arguments):
             report.as_json = True
             report.failure(error)
@@ -104,3 +140,12 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
     except Exception as error:
         report.failure(error)
         return report.exit_code
+
+
+def _placed(error: click.NoSuchOption) -> click.UsageError:
+    """For an option of the whole command that stands behind a subcommand: where it belongs."""
+    option, context = error.option_name, error.ctx
+    if context is None or not any(option in one.opts for one in cli.params if one.name not in ("json", "quiet")):
+        return error
+    subcommand = context.command_path.partition(" ")[2]
+    return click.UsageError(f"{option} stands before the command: ledgerlift {option} ... {subcommand}", context)

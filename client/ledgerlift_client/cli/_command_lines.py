@@ -12,4 +12,8 @@ from ledgerlift_client.cli._session import Session
 def command_line(session: Session, words: Sequence[str]) -> str:
     """`ledgerlift` with these words, for the server of this run."""
     target = ["--target", session.target] if session.target != DEFAULT_TARGET else []
-    return shlex.join(["ledgerlift", *target, *words])
+    tls = ["--tls"] if session.tls.tls else []
+    for name in ("ca", "cert", "key"):
+        file = getattr(session.tls, name)
+        tls += [] if file is None else [f"--{name}", file]
+    return shlex.join(["ledgerlift", *target, *tls, *words])

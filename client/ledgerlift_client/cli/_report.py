@@ -17,19 +17,30 @@ import click
 
 from ledgerlift_client import errors
 from ledgerlift_client._breaker import CLIENT_CIRCUIT_OPEN
+from ledgerlift_client._connection_words import HUNG_UP, NO_TLS, OTHER_NAME, UNTRUSTED
 from ledgerlift_client.cli import exit_codes
 from ledgerlift_client.cli._words import as_plain, paint, safe, sentence
 
 _NOBODY_ANSWERED = ("", CLIENT_CIRCUIT_OPEN)
 """Reasons of failures that no LedgerLift has anything to do with."""
+_ADVICE = {
+    UNTRUSTED: "--ca or LEDGERLIFT_CA names a file with the authority to trust, in place of the system's.",
+    OTHER_NAME: "--target or LEDGERLIFT_TARGET has to be a name that the certificate is for.",
+    NO_TLS: "Without --tls, --ca, --cert, --key and their variables the connection is in the clear.",
+}
+"""By what the library says of a connection that did not come about."""
 
 
 class Report:
-    """Where a command's words go, from whichever thread. `as_json` and `quiet` are the options of the same names."""
+    """Where a command's words go, from whichever thread. `as_json` and `quiet` are the options of the same names.
+
+    `encrypted`: TLS was asked for.
+    """
 
     def __init__(self) -> None:
         self.as_json = False
         self.quiet = False
+        self.encrypted = False
         self.exit_code = exit_codes.OK
         self._wondered = False
         self._lock = threading.Lock()
@@ -62,7 +73,17 @@ class Report:
             self._say(hint, err=True)
         if isinstance(error, errors.Unavailable) and error.reason in _NOBODY_ANSWERED and not self._wondered:
             self._wondered = True
-            self.note("Is the server running? --target or LEDGERLIFT_TARGET says where it is.")
+            self.note(self._advice(error.message))
+
+    def _advice(self, said: str) -> str:
+        for cause, advice in _ADVICE.items():
+            if cause in said:
+                return advice
+        if HUNG_UP in said:
+            if self.encrypted:
+                return "Does the server want a client certificate that it knows? --cert and --key name the files."
+            return "Does the server speak TLS? --tls, or --ca with a file of the authority to trust, asks for it."
+        return "Is the server running? --target or LEDGERLIFT_TARGET says where it is."
 
     @contextmanager
     def above(self, say: Callable[[str], None]) -> Iterator[None]:

@@ -13,9 +13,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from ledgerlift_client import errors
 from ledgerlift_client._models import Count
+from ledgerlift_client._tls import TlsFiles
 from ledgerlift_client.cli import exit_codes
+from ledgerlift_client.cli._command_lines import command_line
 from ledgerlift_client.cli._events import interrupted_at_its_end
 from ledgerlift_client.cli._report import Report
+from ledgerlift_client.cli._session import Session
 from ledgerlift_client.cli._words import aligned, as_plain, safe, sentence, span
 from ledgerlift_client.helpers import human_size
 
@@ -158,6 +161,30 @@ def test_wrong_usage_is_told_before_anything_is_asked(arguments: list[str], said
     done = run("ledgerlift", *arguments)
     assert (done.returncode, done.stdout) == (exit_codes.USAGE, "")
     assert said in done.stderr
+
+
+def test_a_command_to_paste_reaches_the_same_server_in_the_same_way() -> None:
+    """Target and TLS, quoted for a shell; nothing that is the default."""
+    assert command_line(Session(), ["ls"]) == "ledgerlift ls"
+    session = Session(target="a:1", tls=TlsFiles(True, "my ca.pem", "c.crt", "c.key"))
+    said = "ledgerlift --target a:1 --tls --ca 'my ca.pem' --cert c.crt --key c.key ls"
+    assert command_line(session, ["ls"]) == said
+
+
+@pytest.mark.parametrize("option", ["--target", "--timeout", "--tls", "--ca", "--cert"])
+def test_an_option_of_the_whole_command_behind_a_subcommand_is_sent_to_its_place(option: str) -> None:
+    """It is a common slip, and "no such option" would be half of the truth."""
+    done = run("ledgerlift", "ls", option, "x")
+    assert done.returncode == exit_codes.USAGE
+    assert f"{option} stands before the command: ledgerlift {option} ... ls" in done.stderr
+
+
+def test_an_option_that_nobody_has_is_none() -> None:
+    """Nothing is said of its place."""
+    done = run("ledgerlift", "uploads", "list", "--nonsense")
+    assert done.returncode == exit_codes.USAGE
+    assert "No such option" in done.stderr
+    assert "stands before" not in done.stderr
 
 
 def test_a_wrong_environment_is_named() -> None:
