@@ -53,9 +53,12 @@ _MODULES = (_upload, _download, _documents, _events, _uploads, _operations, _com
 )  # fmt: skip
 @click.option(
     "--key", envvar="LEDGERLIFT_KEY", show_envvar=True, type=click.Path(), metavar="FILE",
-    help="Its private key (PEM, without a password).",
+    help="The private key of --cert (PEM, without a password). Not the --key of `upload`, which stands behind it.",
 )  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each operation.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    help="For each operation with all its attempts.  [default: 30; uploads and downloads as long as they move]",
+)  # fmt: skip
 @common_options
 @click.version_option(package_name="ledgerlift")
 @click.pass_context
@@ -88,6 +91,10 @@ def _called(context: click.Context, name: str) -> str:
 for _module in _MODULES:
     for _command in _module.COMMANDS:
         cli.add_command(_command)
+        if _module is _completion:  # asks no server
+            continue
+        for _told in (_command, *getattr(_command, "commands", {}).values()):
+            _told.epilog = "--target, --tls and --timeout stand before the command: see `ledgerlift --help`."
 
 
 def run(arguments: Sequence[str] | None) -> int:

@@ -15,6 +15,7 @@ from ledgerlift_client.helpers import human_size
 
 MOST_PER_PAGE = 1000
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+_TIME = "2026-11-26 or 2026-11-26T08:30:00, in UTC"
 _STATUSES = [status.value for status in ProcessingStatus if status is not ProcessingStatus.UNKNOWN]
 
 
@@ -49,8 +50,8 @@ DOCUMENTS = Table(
 @click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only in this status.")
 @click.option("--content-type", help="Only of this media type.")
 @click.option("--key-prefix", help="Only with keys that begin like this.")
-@click.option("--since", type=click.DateTime(_TIMES), metavar="TIME", help="Only created then or later (UTC).")
-@click.option("--until", type=click.DateTime(_TIMES), metavar="TIME", help="Only created before then (UTC).")
+@click.option("--since", type=click.DateTime(_TIMES), metavar="TIME", help=f"Only created then or later; {_TIME}.")
+@click.option("--until", type=click.DateTime(_TIMES), metavar="TIME", help=f"Only created before then; {_TIME}.")
 @click.option("--limit", "-n", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many.")
 @common_options
 @pass_session

@@ -19,7 +19,7 @@ _STDOUT = "-"
 @click.argument("document_id")
 @click.option(
     "--output", "-o", type=click.Path(allow_dash=True), metavar="PATH",
-    help="File or folder, `-` for stdout.  [default: the document's name]",
+    help="File or folder, `-` for stdout.  [default: the document's name, in this folder]",
 )  # fmt: skip
 @click.option("--force", "-f", is_flag=True, help="Replace a file that is there.")
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="First byte.")

@@ -17,7 +17,9 @@ from ledgerlift_client.helpers import human_size
 @common_options
 @pass_session
 def health(session: Session) -> None:
-    """Show how well the service is, with its database, its store and its machine.
+    """Show the health of the service and of what it needs.
+
+    Its database, its object store, its disk and memory, and what is wrong with them.
 
     Exit code 0 when requests are served (HEALTHY, DEGRADED), 11 when some have to be refused (UNHEALTHY).
     """
@@ -56,7 +58,10 @@ def _component(health: ComponentHealth) -> str:
 @common_options
 @click.pass_context
 def breakers(context: click.Context) -> None:
-    """List or reset the circuit breakers of the server's process that answers."""
+    """List or reset the server's circuit breakers.
+
+    Of several servers behind the target it is the one that answers. Without a command they are listed.
+    """
     if context.invoked_subcommand is None:
         context.invoke(list_breakers)
 
@@ -75,7 +80,10 @@ def list_breakers(session: Session) -> None:
 @common_options
 @pass_session
 def reset(session: Session, names: Sequence[str]) -> None:
-    """Close circuit breakers and forget what they counted."""
+    """Close circuit breakers and forget what they counted.
+
+    NAMES are those that `breakers list` shows, such as storage.
+    """
     for name in names:
         try:
             breaker = session.client.reset_circuit_breaker(name)
@@ -103,7 +111,7 @@ def _tell(session: Session, breaker: CircuitBreaker) -> None:
 @common_options
 @pass_session
 def limits(session: Session) -> None:
-    """Show the bounds that the server sets."""
+    """Show the server's limits: sizes, types and times."""
     found = session.client.limits()
     lines = [
         ("document", f"at most {human_size(found.max_document_size)}"),

@@ -67,7 +67,7 @@ def uploads() -> None:
 @common_options
 @pass_session
 def list_uploads(session: Session, state: str | None, request_id: str | None, limit: int) -> None:
-    """List uploads, newest first, with what of them is durable.
+    """List uploads, newest first, and how much of each is stored.
 
     Those that are ACTIVE can be gone on with until they expire.
     """
@@ -85,7 +85,7 @@ def list_uploads(session: Session, state: str | None, request_id: str | None, li
 @common_options
 @pass_session
 def resume(session: Session, upload_id: str, file: str) -> None:
-    """Go on with an upload from its durable bytes, and print the id of its document.
+    """Finish an upload that was begun, and print its document's id.
 
     FILE (`-` for stdin) must give the document from its first byte: what is durable is not sent again, but
     read and hashed, so that the whole document is verified.
@@ -107,7 +107,10 @@ def resume(session: Session, upload_id: str, file: str) -> None:
 @common_options
 @pass_session
 def cancel(session: Session, upload_ids: Sequence[str]) -> None:
-    """Give uploads up, with what of them is durable. One that is given up already is fine."""
+    """Give uploads up; what of them is stored is removed.
+
+    One that is given up already is fine; one that has become a document is not.
+    """
     for upload_id in upload_ids:
         try:
             upload = session.client.cancel_upload(upload_id)

@@ -179,6 +179,21 @@ def test_an_option_of_the_whole_command_behind_a_subcommand_is_sent_to_its_place
     assert f"{option} stands before the command: ledgerlift {option} ... ls" in done.stderr
 
 
+@pytest.mark.parametrize("group", [(), ("uploads",), ("breakers",)])
+def test_a_list_of_commands_says_of_each_what_it_does(group: tuple[str, ...]) -> None:
+    """In a whole sentence, on a terminal of 80 columns."""
+    listed = run("ledgerlift", *group, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(listed) >= 2
+    assert all(line.endswith(".") and not line.endswith("..") for line in listed), listed
+
+
+def test_the_help_of_a_command_leads_to_what_is_about_the_server() -> None:
+    """Of a subcommand as well; and a time is shown as one."""
+    assert "--target, --tls and --timeout stand before the command" in run("ledgerlift", "ls", "--help").stdout
+    assert "--target, --tls and --timeout stand before" in run("ledgerlift", "uploads", "list", "--help").stdout
+    assert "2026-11-26T08:30:00, in UTC" in run("ledgerlift", "ls", "--help").stdout
+
+
 def test_an_option_that_nobody_has_is_none() -> None:
     """Nothing is said of its place."""
     done = run("ledgerlift", "uploads", "list", "--nonsense")
