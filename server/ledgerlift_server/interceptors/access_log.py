@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from functools import partial
 
 from ledgerlift_server.interceptors.call_end import CallObserver
 from ledgerlift_server.interceptors.policy import Policies
@@ -22,7 +24,7 @@ class AccessLog(CallObserver):
         self._policies = policies
 
     def ended(self, call: Call, code: str, seconds: float) -> None:
-        """Log the end of the call, whatever it is."""
+        """Log the end of the call, whatever it is: at the loop's next turn, when its answer is on its way."""
         level = logging.INFO if call.method in self._policies else logging.DEBUG
         facts = {"code": code, "duration_ms": round(seconds * 1000, 3), "peer": call.context.peer()}
-        logger.log(level, "call_ended", extra=facts)
+        asyncio.get_running_loop().call_soon(partial(logger.log, level, "call_ended", extra=facts))
