@@ -50,5 +50,7 @@ def version() -> str:
     """Of what it is made of."""
     shown = "import importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in "
     shown += "('fastapi', 'uvicorn', 'python-multipart', 'boto3')), sep=', ')"
+    if not VENV.exists():
+        return "not installed"
     done = subprocess.run([VENV / "bin" / "python", "-c", shown], capture_output=True, text=True)
     return done.stdout.strip() or "not installed"
