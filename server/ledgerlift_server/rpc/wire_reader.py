@@ -28,6 +28,8 @@ _SIZE = 9 << 3
 _VARINTS = frozenset({_ACCEPT_PARTIAL, _WRITE_OFFSET, _FINISH_WRITE, _SIZE})
 _DELIMITED = frozenset({_SPEC, _UPLOAD_ID, _DATA, _SHA256})
 
+_LONGEST_LENGTH = 5
+"""Bytes that a length takes up at the most, leading zeros included: more are refused by the generated parser."""
 _NOTHING = memoryview(b"")
 
 
@@ -87,6 +89,8 @@ def _read_plain(raw: bytes) -> WireMessage:
                 finish_write = value != 0
         elif tag in _DELIMITED:
             length, begin = _varint(raw, position)
+            if begin - position > _LONGEST_LENGTH:
+                raise _Unusual
             position = begin + length
             if tag == _DATA:
                 data = view[begin:position]

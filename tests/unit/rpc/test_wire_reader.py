@@ -139,6 +139,9 @@ def nested_groups(depth: int) -> bytes:
 @example(b"\x0a\x02\x0a\x00\x12\x01u\x0a\x02\x18\x05")
 @example(b"\x00")
 @example(b"\xaa\x00\x01x")
+@example(b"\x42\x80\x80\x80\x80\x80\x00")
+@example(b"\x2a\x81\x80\x80\x80\x80\x00x")
+@example(b"\x2a\x81\x80\x80\x80\x00x")
 def test_the_reader_sees_what_the_generated_parser_sees(raw: bytes) -> None:
     """Random bytes, fields in any order and number, damaged messages: same fields, or both refuse."""
     assert by_reader(raw) == by_generated_parser(raw)
