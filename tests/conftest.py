@@ -3,6 +3,7 @@
 # One that imports another stands behind it: pytest has to rewrite its asserts first.
 pytest_plugins = [
     "tests.support.both_clients",
+    "tests.support.empty_environment",
     "tests.support.captured_log",
     "tests.support.databases",
     "tests.support.postgres",
@@ -12,6 +13,7 @@ pytest_plugins = [
     "tests.support.skipped",
     "tests.support.object_stores",
     "tests.support.server",
+    "tests.support.asyncio_clients",
     "tests.support.stores",
     "tests.support.traces",
 ]

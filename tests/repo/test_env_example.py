@@ -11,19 +11,12 @@ from tests.repo.env_files import defaults_of, settings_of, unexplained
 from tests.support.server import IsolatedSettings
 from tests.support.tools import ROOT
 
+pytestmark = pytest.mark.usefixtures("empty_environment")
+
 DEVELOPMENT, PRODUCTION = ROOT / ".env.example", ROOT / ".env.prod.example"
 SECRETS = ("DATABASE_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 FILLED_IN = {"database_url": "postgresql://db/ledger", "s3_bucket": "documents"}
 """What production cannot do without."""
-
-
-@pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what a test sets is there."""
-    for field in Settings.model_fields:
-        for name in (field.upper(), f"{field.upper()}_FILE"):
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
 
 
 @pytest.mark.parametrize("file", [DEVELOPMENT, PRODUCTION], ids=lambda file: file.name)

@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +29,13 @@ from tests.support.asyncio_clients import (
     fetched,
     nothing_left,
 )
-from tests.support.server_thread import server_in_thread
 from tests.support.upload_peer import Fault, UploadPeer
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for these tests."""
-    changes = {"upload_part_size": PART, "upload_segment_size": 4 * PART, "max_file_size": 100 * PART}
-    with server_in_thread(tmp_path_factory.mktemp("server"), **changes) as server:
-        yield server.address
-
-
-async def test_a_cancelled_upload_ends_on_the_server_and_can_be_gone_on_with(address: str) -> None:
+async def test_a_cancelled_upload_ends_on_the_server_and_can_be_gone_on_with(small_parts_server: str) -> None:
     """What is durable stays, the stream is over, and the same request id sends only the rest."""
     data, request_id = os.urandom(10 * PART + 7), os.urandom(8).hex()
-    async with client_of(address) as client:
+    async with client_of(small_parts_server) as client:
         segment = asyncio.Event()
 
         def watch(progress: Progress) -> None:

@@ -37,17 +37,7 @@ from tests.support.asyncio_clients import (
     fetched,
 )
 from tests.support.cut_wire import CutWire
-from tests.support.server_thread import server_in_thread
 from tests.support.upload_peer import Fault, UploadPeer
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for these tests."""
-    changes = {"upload_part_size": PART, "upload_segment_size": 4 * PART, "max_file_size": 100 * PART}
-    with server_in_thread(tmp_path_factory.mktemp("server"), **changes) as server:
-        yield server.address
-
 
 # The loop stays free
 
@@ -81,7 +71,7 @@ async def test_what_blocks_does_not_hold_the_loop_up(peer: UploadPeer) -> None:
         assert copy.getvalue() == DATA == peer.stored(again.document.document_id)
 
 
-async def test_large_bytes_are_hashed_elsewhere(address: str) -> None:
+async def test_large_bytes_are_hashed_elsewhere(small_parts_server: str) -> None:
     """The longest that the loop is held up is far less than hashing the whole would take."""
     threads: set[str] = set()
     hashing = hashlib.sha256
@@ -100,7 +90,7 @@ async def test_large_bytes_are_hashed_elsewhere(address: str) -> None:
     options = ClientOptions(message_size=1 << 20)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("ledgerlift_client._digest.hashlib.sha256", Watched)
-        async with client_of(address, options) as client:
+        async with client_of(small_parts_server, options) as client:
             await client.upload(os.urandom(40 * PART), filename="a.bin")
     assert threads == {"ledgerlift-worker"}
 
@@ -119,10 +109,10 @@ async def test_an_async_iterator_of_every_size(peer: UploadPeer, size: int, step
 
 
 @pytest.mark.parametrize("cut_after", [PART // 2, 3 * PART, 6 * PART])
-async def test_an_async_iterator_over_a_cut(address: str, cut_after: int) -> None:
+async def test_an_async_iterator_over_a_cut(small_parts_server: str, cut_after: int) -> None:
     """What is not durable was kept, and is sent again."""
     data = os.urandom(10 * PART + 1)
-    with CutWire(address, cut_after=cut_after) as wire:
+    with CutWire(small_parts_server, cut_after=cut_after) as wire:
         async with client_of(wire.address) as client:
             result = await client.upload(arriving(data, 10_000), filename="a.bin")
             assert wire.cuts == 1
@@ -188,9 +178,9 @@ async def test_a_refusal_in_mid_stream_is_told_as_it_is(peer: UploadPeer) -> Non
             assert not [event for event in events if isinstance(event, Retrying)]
 
 
-async def test_a_watch_that_is_left_ends_its_call(address: str) -> None:
+async def test_a_watch_that_is_left_ends_its_call(small_parts_server: str) -> None:
     """By `break`, by `aclose`, and by a cancelled task."""
-    async with client_of(address) as client:
+    async with client_of(small_parts_server) as client:
         await client.upload(os.urandom(9), filename="a.bin")
         async for _ in client.watch_events():
             break
@@ -209,9 +199,9 @@ async def _exhaust(events: AsyncIterator[Any]) -> None:
         pass
 
 
-async def test_a_download_that_is_left_ends_its_call(address: str) -> None:
+async def test_a_download_that_is_left_ends_its_call(small_parts_server: str) -> None:
     """Nothing more is fetched for who closes the iterator."""
-    async with client_of(address) as client:
+    async with client_of(small_parts_server) as client:
         result = await client.upload(os.urandom(50 * PART), filename="a.bin")
         pieces = client.download_chunks(result.document.document_id)
         await anext(pieces)

@@ -8,26 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, errors
+from ledgerlift_client import LedgerLiftClient, Progress, errors
 
+from tests.support.peer_clients import DATA, INTERNAL, OPTIONS
 from tests.support.upload_peer import Fault, UploadPeer
 
 pytestmark = pytest.mark.usefixtures("both_clients")
-
-OPTIONS = ClientOptions(
-    message_size=50,
-    segment_size=256,
-    replay_buffer=128,
-    backoff_base=0.001,
-    backoff_cap=0.001,
-    max_attempts=5,
-    call_timeout=20.0,
-    patience=20.0,
-)
-DATA = bytes(os.urandom(1000))
-INTERNAL = grpc.StatusCode.INTERNAL
 
 
 @pytest.fixture

@@ -21,13 +21,10 @@ from ledgerlift_client import (
     errors,
 )
 
+from tests.support.peer_clients import DATA, FAST
 from tests.support.upload_peer import Fault, UploadPeer
 
 pytestmark = pytest.mark.usefixtures("both_clients")
-
-FAST: dict[str, Any] = {"backoff_base": 0.001, "backoff_cap": 0.002, "message_size": 50, "segment_size": 256}
-DATA = bytes(os.urandom(1000))
-REFUSED = grpc.StatusCode.PERMISSION_DENIED
 
 
 def client_of(peer: UploadPeer, **options: Any) -> LedgerLiftClient:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 import threading
@@ -18,22 +17,10 @@ from ledgerlift.v1 import upload_service_pb2 as pb
 from ledgerlift_client import ClientOptions, LedgerLiftClient, Progress, UploadSpec, _upload_plan, errors
 from ledgerlift_client._sources import StreamSource
 
+from tests.support.peer_clients import DATA, INTERNAL, OPTIONS
 from tests.support.upload_peer import Fault, UploadPeer
 
 pytestmark = pytest.mark.usefixtures("both_clients")
-
-OPTIONS = ClientOptions(
-    message_size=50,
-    segment_size=256,
-    replay_buffer=128,
-    backoff_base=0.001,
-    backoff_cap=0.001,
-    max_attempts=5,
-    call_timeout=20.0,
-    patience=20.0,
-)
-DATA = bytes(os.urandom(1000))
-INTERNAL = grpc.StatusCode.INTERNAL
 
 
 @pytest.fixture

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from ledgerlift_client import AsyncLedgerLiftClient, ClientOptions
+
+from tests.support.server_thread import server_in_thread
 
 PART = 64 * 1024
 OPTIONS = ClientOptions(
@@ -21,6 +24,14 @@ SMALL = ClientOptions(
 DATA = os.urandom(1000)
 PATIENCE = 30.0
 """Seconds for what happens at once, on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def small_parts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for the tests of a module."""
+    changes = {"upload_part_size": PART, "upload_segment_size": 4 * PART, "max_file_size": 100 * PART}
+    with server_in_thread(tmp_path_factory.mktemp("server"), **changes) as server:
+        yield server.address
 
 
 @asynccontextmanager

@@ -29,8 +29,9 @@ from ledgerlift_server.domain.janitor import Janitor, JanitorOptions
 from ledgerlift_server.domain.ledger_port import Maintenance, UploadLedger
 from ledgerlift_server.domain.models import Caller, Document, DocumentFilter
 from ledgerlift_server.domain.object_names import object_name
+from ledgerlift_server.domain.offload_port import Offload
 from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
-from ledgerlift_server.domain.pipeline_tools import Offload, PipelineTools
+from ledgerlift_server.domain.pipeline_tools import PipelineTools
 from ledgerlift_server.domain.session_pulses import SessionPulses
 from ledgerlift_server.domain.store_port import ObjectStore
 from ledgerlift_server.domain.upload_entry import UploadEntry

@@ -8,6 +8,8 @@ import pytest
 from ledgerlift_server.domain.upload_options import MIB
 from ledgerlift_server.settings import InvalidSettings, Settings, load
 
+pytestmark = pytest.mark.usefixtures("empty_environment")
+
 ANY_TEXT = {
     "s3_bucket",
     "s3_kms_key_id",
@@ -19,15 +21,6 @@ ANY_TEXT = {
 }
 """Settings that take any text."""
 SECRET = "hunter2"  # noqa: S105 - the value that no message may repeat
-
-
-@pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what a test sets is there."""
-    for field in Settings.model_fields:
-        for name in (field.upper(), f"{field.upper()}_FILE"):
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
 
 
 def load_with(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Settings:

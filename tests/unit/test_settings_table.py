@@ -9,6 +9,8 @@ import sys
 import pytest
 from ledgerlift_server.settings import InvalidSettings, Settings, load
 
+pytestmark = pytest.mark.usefixtures("empty_environment")
+
 SECRET = "hunter2-is-in-the-wrong-place"  # noqa: S105 - what no message may repeat
 LONGEST_TIMEOUT, LONGEST_AGE = 1_728_000, 3_153_600_000
 """Seconds: 20 days, of which the milliseconds fit PostgreSQL's integer; and a hundred years."""
@@ -100,15 +102,6 @@ NEVER_WRONG = {
 def variable(name: str, value: str) -> tuple[str, str]:
     """How an environment says it."""
     return (f"{name.upper()}_FILE", f"/{SECRET}") if value == FILE_OF_SECRET else (name.upper(), value)
-
-
-@pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what a test sets is there."""
-    for field in Settings.model_fields:
-        for name in (field.upper(), f"{field.upper()}_FILE"):
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
 
 
 def test_every_setting_is_in_the_table() -> None:

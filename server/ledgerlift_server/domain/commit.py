@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from ledgerlift_server.domain.digest_port import HasherFactory
 from ledgerlift_server.domain.ledger_port import UploadLedger
-from ledgerlift_server.domain.pipeline_tools import Offload
+from ledgerlift_server.domain.offload_port import Offload
 from ledgerlift_server.domain.session_rules import refusal
 from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ledgerlift_server.domain.digest_port import Crc32c, HasherFactory
 from ledgerlift_server.domain.document_port import DocumentRepository
 from ledgerlift_server.domain.models import Caller, Document
-from ledgerlift_server.domain.pipeline_tools import Offload
+from ledgerlift_server.domain.offload_port import Offload
 from ledgerlift_server.domain.store_port import NoSuchObject, ObjectStore
 from ledgerlift_server.domain.validation import Violations
 from ledgerlift_server.errors import Resource, StoredObjectCorrupt

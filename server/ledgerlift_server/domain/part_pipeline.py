@@ -25,11 +25,11 @@ from ledgerlift_server.domain.digest_port import Hasher
 from ledgerlift_server.domain.ordered_hash import HashTurn, OrderedHash
 from ledgerlift_server.domain.part_buffers import PartBuffer
 from ledgerlift_server.domain.part_record import Part, PartRecord
-from ledgerlift_server.domain.pipeline_tools import PipelineTools, Sealed
+from ledgerlift_server.domain.pipeline_tools import PipelineTools
 from ledgerlift_server.domain.session_multipart import SessionMultipart
 from ledgerlift_server.domain.steps import Step
 from ledgerlift_server.domain.store_port import IntegrityRefused
-from ledgerlift_server.domain.upload_models import UploadSession
+from ledgerlift_server.domain.upload_models import Sealed, UploadSession
 from ledgerlift_server.errors import DependencyUnavailable
 from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
 

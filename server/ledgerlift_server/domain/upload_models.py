@@ -127,6 +127,22 @@ class NewSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """All bytes of a document, durable in the store and not yet published.
+
+    `sha256` is None where the hash state was lost over a resume. `unrecorded` are the parts that the
+    ledger has not seen. `single_put` names the object of a document below one part.
+    """
+
+    size: int
+    sha256: str | None
+    unrecorded: tuple[StoredPart, ...]
+    part_count: int
+    persisted_size: int
+    single_put: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CommitPlan:
     """Everything that enters the ledger when a session goes from ACTIVE to COMMITTING.
 

@@ -21,7 +21,7 @@ from ledgerlift_server.domain.digest_port import Hasher, HasherFactory
 from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.models import Document
 from ledgerlift_server.domain.part_pipeline import PartPipeline
-from ledgerlift_server.domain.pipeline_tools import PipelineTools, Sealed
+from ledgerlift_server.domain.pipeline_tools import PipelineTools
 from ledgerlift_server.domain.session_pulses import SessionPulses
 from ledgerlift_server.domain.session_rules import refusal
 from ledgerlift_server.domain.steps import Step
@@ -32,6 +32,7 @@ from ledgerlift_server.domain.upload_models import (
     CommitPlan,
     Published,
     Receipt,
+    Sealed,
     SessionPulse,
     UploadSession,
     UploadState,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -31,17 +32,22 @@ class CallObserver(CallInterceptor):
         """See `began` and `ended`."""
         started = self._clock()
         self.began(call)
-        failure: BaseException | None = None
-        try:
-            return await proceed()
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            self.ended(call, code_of(call.context, failure), self._clock() - started)
+        return await told(call, proceed, lambda code: self.ended(call, code, self._clock() - started))
 
 
-def code_of(context: Any, failure: BaseException | None) -> str:
+async def told(call: Call, proceed: Proceed, ended: Callable[[str], None]) -> Any:
+    """What `proceed` returns or raises; `ended` hears the name of the gRPC status in any case."""
+    failure: BaseException | None = None
+    try:
+        return await proceed()
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        ended(_code_of(call.context, failure))
+
+
+def _code_of(context: Any, failure: BaseException | None) -> str:
     """The name of the gRPC status, as far as it can be told from outside of the error mapping."""
     if failure is None or isinstance(failure, grpc.aio.AbortError):
         code = context.code()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from ledgerlift_server.interceptors.call_end import code_of
+from ledgerlift_server.interceptors.call_end import told
 from ledgerlift_server.interceptors.policy import Policies
 from ledgerlift_server.interceptors.request_id import current_request_id
 from ledgerlift_server.interceptors.wrap import Call, CallInterceptor, Proceed
@@ -48,11 +48,4 @@ class Tracing(CallInterceptor):
         metadata = call.context.invocation_metadata() or ()
         with self._spans.serving(call.method, metadata, current_request_id.get()) as served:
             logs.bind(trace_id=served.trace_id)
-            failure: BaseException | None = None
-            try:
-                return await proceed()
-            except BaseException as error:
-                failure = error
-                raise
-            finally:
-                served.ended(code_of(call.context, failure))
+            return await told(call, proceed, served.ended)

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 import pytest
 from ledgerlift_server import errors
 from ledgerlift_server.adapters.digest import HashlibHashers
+from ledgerlift_server.domain.offload_port import Offload
 from ledgerlift_server.domain.ordered_hash import INLINE_SIZE
-from ledgerlift_server.domain.pipeline_tools import Offload
 from ledgerlift_server.domain.session_multipart import SessionMultipart
 from ledgerlift_server.domain.store_port import IntegrityRefused
 from ledgerlift_server.domain.upload_models import UploadState
