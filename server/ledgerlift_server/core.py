@@ -179,7 +179,10 @@ def make_store(settings: Settings, stack: AsyncExitStack, spans: Spans = NO_SPAN
     store: FilesystemStore | S3Store
     if settings.s3_bucket is None:
         _make_data_dir(settings)
-        store = FilesystemStore(settings.data_dir / "objects", dependency)
+        try:
+            store = FilesystemStore(settings.data_dir / "objects", dependency)
+        except OSError as refused:
+            raise CannotStart(f"DATA_DIR {settings.data_dir} cannot be written: {refused.strerror}") from refused
     else:
         store = S3Store(s3_options(settings, settings.s3_bucket), dependency)
     stack.callback(store.close)

@@ -22,6 +22,7 @@ from ledgerlift_server.settings_types import (
     MOST_CONNECTIONS,
     Address,
     Age,
+    Bucket,
     Connections,
     Count,
     DatabaseUrl,
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
     """Failures in a row after which the database is not asked for a while."""
     db_recovery_timeout: Seconds = 60.0
     """How long that is, the first time; it grows to five times as much while the database stays down."""
-    s3_bucket: str | None = None
+    s3_bucket: Bucket | None = None
     """Bucket of the documents; not set: files in `data_dir`."""
     s3_prefix: KeyPrefix = ""
     """What every key begins with, ending in a slash. What is below it is ours alone: the janitor cleans it."""

@@ -33,6 +33,8 @@ def broken_rules(settings: Settings, *, but: Collection[str]) -> list[Problem]:
 def _broken(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Each broken rule: the variables it looks at, the one to change first, and what would be right."""
     yield from _broken_in_production(settings)
+    for name in _not_from_files(settings):
+        yield ((name + SECRET_SUFFIX,), f"only secrets are read from files; set {name} itself")
     if settings.auth_mode is None and not _is_loopback(settings.host):
         yield (
             ("AUTH_MODE", "GRPC_ADDRESS"),
@@ -64,6 +66,13 @@ def _broken(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     except ValueError as wrong:
         names = ("UPLOAD_PART_SIZE", "UPLOAD_MEMORY_BUDGET", "MAX_FILE_SIZE", "UPLOAD_PARTS_IN_FLIGHT")
         yield (names, f"does not go with the others: {wrong}")
+
+
+def _not_from_files(settings: Settings) -> Iterator[str]:
+    """Variables that hold no secret and whose value somebody keeps in a file: it would not count, without a word."""
+    for field, info in type(settings).model_fields.items():
+        if os.environ.get(field.upper() + SECRET_SUFFIX) and not _holds_secret(info.annotation):
+            yield field.upper()
 
 
 def _broken_in_production(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -143,8 +152,13 @@ def _holds_secret(annotation: object) -> bool:
 
 def _read(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text("utf-8").strip()
+        value = Path(path).read_text("utf-8").strip()
     except UnicodeDecodeError:
         return UnreadableSecret(f"{variable} names a file that is not text")
     except OSError as unreadable:
         return UnreadableSecret(f"{variable} names a file that cannot be read: {unreadable.strerror}")
+    if not value:
+        return UnreadableSecret(f"{variable} names a file that is empty")
+    if not value.isprintable():
+        return UnreadableSecret(f"{variable} names a file that holds more than one line")
+    return value

@@ -42,7 +42,7 @@ def _form(pattern: str, sentence: str) -> AfterValidator:
 
 
 def _address(value: str) -> str:
-    form = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:\[\]/]+):(\d{1,5})", value)
+    form = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:\[\]/]+):([0-9]{1,5})", value)
     if form is None or int(form[2]) > 65535:
         raise ValueError("must be `host:port`, an IPv6 host in brackets")
     return value
@@ -52,6 +52,14 @@ def host_and_port(address: str) -> tuple[str, int]:
     """The two parts of an Address, the host without brackets."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def _url(value: str) -> str:
+    form = re.fullmatch(r"https?://(\[[0-9a-fA-F:]+\]|[^\s:\[\]/@?#]+)(:[0-9]{1,5})?/?", value)
+    if form is None or int((form[2] or ":0")[1:]) > 65535:
+        # Whatever else it held would be shown: by check-config, in the doctor's table and in messages of the store.
+        raise ValueError("must be `http://host:port` or `https://host:port`, without user, password, path and query")
+    return value
 
 
 def _known_database(url: SecretStr) -> SecretStr:
@@ -76,7 +84,9 @@ Count = Annotated[int, Field(ge=1)]
 MOST_CONNECTIONS = 1024
 """Of a pool: each has a thread."""
 Connections = Annotated[int, Field(ge=1, le=MOST_CONNECTIONS)]
-Size = Annotated[ByteSize, Field(ge=1)]
+LARGEST_SIZE = 2**63 - 1
+"""Bytes: more does not fit the API's int64, and GetLimits could not be answered."""
+Size = Annotated[ByteSize, Field(ge=1, le=LARGEST_SIZE)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Secret = Annotated[SecretStr, BeforeValidator(readable_secret)]
 _TYPE_NAME = r"[a-z0-9][a-z0-9!#$&^_.+-]*"
@@ -94,4 +104,7 @@ ReadinessChecks = Annotated[
 DatabaseUrl = Annotated[Secret, AfterValidator(_known_database)]
 KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
 Address = Annotated[str, AfterValidator(_address)]
-Url = Annotated[str, _form(r"https?://[^\s/]+/?", "must be `http://host:port` or `https://host:port`")]
+Url = Annotated[str, AfterValidator(_url)]
+Bucket = Annotated[
+    str, _form(r"[A-Za-z0-9._-]{1,255}|arn:[^\s/]+[:/][^\s]+", "must be a bucket's name or an access point's ARN")
+]

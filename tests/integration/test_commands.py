@@ -103,6 +103,15 @@ def test_a_folder_that_cannot_be_made_is_exit_code_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_folder_that_cannot_be_written_is_exit_code_1(tmp_path: Path) -> None:
+    """Likewise, with the reason in the system's words: here it is a file, elsewhere a disk that is read-only."""
+    (tmp_path / "objects").touch()
+    done = run("serve", DATA_DIR=str(tmp_path), GRPC_ADDRESS="127.0.0.1:0")
+    assert done.returncode == 1
+    assert f"DATA_DIR {tmp_path} cannot be written: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_database_that_never_answers_is_exit_code_1(tmp_path: Path) -> None:
     """After STARTUP_TIMEOUT the server says what it waited for, without the password."""
     url = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"

@@ -60,6 +60,8 @@ def test_nothing_set_serves_from_one_folder_on_loopback(monkeypatch: pytest.Monk
         ({"GRPC_ADDRESS": "10.0.0.1:50051", "AUTH_MODE": "none"}, "host", "10.0.0.1"),
         ({"DATABASE_URL": "postgresql://u:p@db/l"}, "embedded_database", False),
         ({"DATABASE_URL": "sqlite:////tmp/x.db"}, "embedded_database", True),
+        ({"S3_BUCKET": "arn:aws:s3:eu-west-1:1:accesspoint/a"}, "s3_bucket", "arn:aws:s3:eu-west-1:1:accesspoint/a"),
+        ({"S3_BUCKET": "b", "S3_ENDPOINT": "https://[::1]:9000/"}, "s3_endpoint", "https://[::1]:9000/"),
         ({"S3_BUCKET": "b", "S3_SSE": "aws:kms", "S3_KMS_KEY_ID": "k"}, "s3_sse", "aws:kms"),
         ({"UPLOAD_STALL_TIMEOUT": "0.5"}, "upload_stall_timeout", 0.5),
         ({"READINESS_CHECKS": "Database, system"}, "readiness_checks", ("database", "system")),
@@ -93,6 +95,9 @@ def test_what_may_be_said(
         ({"ALLOWED_CONTENT_TYPES": "pdf"}, "ALLOWED_CONTENT_TYPES"),
         ({"ENABLE_CHANNELZ": "perhaps"}, "ENABLE_CHANNELZ"),
         ({"S3_ENDPOINT": "http://s3:9000"}, "S3_BUCKET"),
+        ({"S3_BUCKET": "   "}, "S3_BUCKET"),
+        ({"S3_BUCKET": "Our Documents!"}, "S3_BUCKET"),
+        ({"S3_BUCKET": "../documents"}, "S3_BUCKET"),
         ({"S3_BUCKET": "b", "UPLOAD_PART_SIZE": "1MiB"}, "UPLOAD_PART_SIZE"),
         ({"S3_BUCKET": "b", "S3_KMS_KEY_ID": "k", "S3_SSE": "AES256"}, "S3_SSE"),
         ({"AWS_ACCESS_KEY_ID": "k"}, "AWS_ACCESS_KEY_ID"),
@@ -156,6 +161,24 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
     settings = load_with(monkeypatch, {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY_FILE": str(file)})
     assert settings.aws_secret_access_key is not None
     assert settings.aws_secret_access_key.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(("content", "said"), [("", "is empty"), ("\n \n", "is empty"), ("a\nb\n", "one line")])
+def test_a_file_without_a_secret_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, said: str
+) -> None:
+    """An empty key would only be noticed by a store that refuses it, and a second line is of something else."""
+    (file := tmp_path / "secret").write_text(content)
+    environment = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY_FILE": str(file)}
+    problems = problems_with(monkeypatch, environment)
+    assert list(problems) == ["AWS_SECRET_ACCESS_KEY"]
+    assert said in problems["AWS_SECRET_ACCESS_KEY"]
+
+
+def test_a_file_for_what_is_no_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would not be read, and whoever wrote it would think that it counts."""
+    said = problems_with(monkeypatch, {"GRPC_TLS_CLIENT_CA_FILE": "/run/ca.crt"})
+    assert said == {"GRPC_TLS_CLIENT_CA_FILE": "only secrets are read from files; set GRPC_TLS_CLIENT_CA itself"}
 
 
 def test_a_secret_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ NOT_NEGATIVE = ("-0.001", "inf", "nan", "soon", str(LONGEST_TIMEOUT + 1))
 SECONDS = ("0", *NOT_NEGATIVE)
 AGE = ("0", "-1", "inf", "nan", "old", str(LONGEST_AGE + 1))
 COUNT = ("0", "-1", "1.5", "many")
-SIZE = ("0", "-1MiB", "8 parsecs", "big")
+SIZE = ("0", "-1MiB", "8 parsecs", "big", "8EiB")
 PERCENT = ("0", "-1", "100.1", "nan", "half")
 FILE_OF_SECRET = "a file that is not there"  # noqa: S105 - stands for a file
 
@@ -36,10 +36,18 @@ TABLE: dict[str, tuple[str, ...]] = {
         BOOLEAN,
     ),
     **dict.fromkeys(
-        ("grpc_address", "metrics_address"), ("50051", "localhost", "localhost:65536", "::1:50051", "a b:1")
+        ("grpc_address", "metrics_address"),
+        ("50051", "localhost", "localhost:65536", "localhost:٣٤", "::1:50051", "a b:1"),
     ),
     "auth_mode": ("password",),
-    "database_url": ("mysql://db/l", "not a url", "sqlite://", "sqlite:///:memory:", FILE_OF_SECRET),
+    "database_url": (
+        "mysql://db/l",
+        "not a url",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql://db:65536/l",
+        FILE_OF_SECRET,
+    ),
     "db_pool_size": (*COUNT, "1025"),
     "db_max_overflow": ("-1", "some", "1025"),
     **dict.fromkeys(("db_failure_threshold", "s3_failure_threshold", "upload_parts_in_flight"), COUNT),
@@ -68,7 +76,10 @@ TABLE: dict[str, tuple[str, ...]] = {
         AGE,
     ),
     "s3_prefix": ("no-slash", "/first/"),
-    "s3_endpoint": ("s3.example:9000", "ftp://s3.example", "https://s3.example/path"),
+    "s3_endpoint": (
+        *("s3.example:9000", "ftp://s3.example", "https://s3.example/path", "https://:9000", "http://s3:65536"),
+        *(f"https://key:{SECRET}@s3.example", f"https://s3.example?secret={SECRET}", f"https://s3.example#{SECRET}"),
+    ),
     "s3_sse": ("AES", "kms"),
     "s3_max_connections": (*COUNT, "1025"),
     **dict.fromkeys(("aws_access_key_id", "aws_secret_access_key", "aws_session_token"), (FILE_OF_SECRET,)),

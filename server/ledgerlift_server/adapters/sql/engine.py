@@ -51,7 +51,8 @@ class DatabaseOptions:
 def normalise(url: str) -> URL:
     """The URL with its driver named: `postgresql` means psycopg2 here (SQLAlchemy 2.1 takes it for psycopg 3).
 
-    Raises ValueError, without the URL's secrets, for anything but PostgreSQL and a SQLite file.
+    Raises ValueError, without the URL's secrets, for anything but PostgreSQL and a SQLite file, and for what
+    PostgreSQL's client would refuse in it.
     """
     try:
         parsed = make_url(url)
@@ -59,6 +60,7 @@ def normalise(url: str) -> URL:
         raise ValueError("the database URL cannot be read") from None
     match parsed.drivername:
         case "postgres" | "postgresql" | "postgresql+psycopg2":
+            postgresql.check_url(parsed)
             return parsed.set(drivername="postgresql+psycopg2")
         case "sqlite" | "sqlite+pysqlite":
             if not parsed.database or parsed.database == ":memory:":

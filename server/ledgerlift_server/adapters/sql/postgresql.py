@@ -56,6 +56,20 @@ def _answered_within(seconds: float) -> Iterator[None]:
         _give_up_at.reset(token)
 
 
+def check_url(url: URL) -> None:
+    """Raise ValueError for what libpq would refuse before it connects; trying again does not help there.
+
+    The message repeats nothing of the URL: what is taken for an option may be a piece of a password.
+    """
+    if url.port is not None and not 0 < url.port <= 65535:
+        raise ValueError("the database URL names a port that there cannot be")
+    for option in url.query:
+        try:
+            extensions.make_dsn(**{option: "any"})
+        except psycopg2.ProgrammingError:
+            raise ValueError("the database URL has an option that PostgreSQL's client does not know") from None
+
+
 def _wait(connection: Any) -> None:
     """psycopg2's wait callback: until the connection is ready, or until the time is over."""
     poller = select.poll()

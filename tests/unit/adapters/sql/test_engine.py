@@ -33,6 +33,16 @@ def test_another_database_is_refused_without_its_secrets(url: str) -> None:
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    ("rest", "said"), [("db:99999/x", "a port"), ("db/x?sslmod=require", "an option"), ("db/x?s3cret=1", "an option")]
+)
+def test_what_the_client_would_refuse_is_told_before_it_is_asked(rest: str, said: str) -> None:
+    """No server waits a minute for a database that there cannot be, and none ends with a traceback."""
+    with pytest.raises(ValueError, match=f"the database URL .* {said}") as refused:
+        normalise(f"postgresql://me:s3cret@{rest}")
+    assert "s3cret" not in str(refused.value)
+
+
 def test_the_bulkhead_is_as_large_as_the_pool() -> None:
     """Pool and overflow of PostgreSQL; of SQLite a handful, whatever is set."""
     options = DatabaseOptions(pool_size=3, max_overflow=4)
