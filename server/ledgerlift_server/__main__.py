@@ -78,8 +78,11 @@ async def _clean_up_once(settings: Settings) -> None:
     async with core.built(settings) as parts:
         await core.start(parts, settings)
         report = await parts.janitor.run_once()
+        holder = await parts.janitor.lease_holder() if report is None else None
         await parts.janitor.close()
-    done = {"lease": "held by another replica"} if report is None else asdict(report)
+    done: dict[str, object] = {"lease": "held by another replica"} if report is None else asdict(report)
+    if holder is not None:
+        done |= {"holder": holder[0], "until": holder[1].isoformat(timespec="seconds")}
     print(json.dumps(done))  # noqa: T201 - what the command is for
 
 

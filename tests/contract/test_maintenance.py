@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -36,15 +37,20 @@ async def test_a_lease_has_one_holder(maintenance: SqlMaintenance) -> None:
     assert await maintenance.acquire_lease("janitor", holder, 60.0)
     assert not await maintenance.acquire_lease("janitor", "other", 60.0)
     assert await maintenance.acquire_lease("another-lease", "other", 60.0)
+    named = await maintenance.lease_holder("janitor")
+    assert named is not None
+    assert (named[0], named[1] > datetime.now(UTC)) == (holder, True)
     await maintenance.release_lease("janitor", "other")
     assert not await maintenance.acquire_lease("janitor", "other", 60.0)
     await maintenance.release_lease("janitor", holder)
+    assert await maintenance.lease_holder("janitor") is None
     assert await maintenance.acquire_lease("janitor", "other", 60.0)
 
 
 async def test_a_lease_that_ran_out_is_anybodys(maintenance: SqlMaintenance) -> None:
     """A replica that died keeps nobody from the work for longer than its lease."""
     assert await maintenance.acquire_lease("janitor", "dead", -1.0)
+    assert await maintenance.lease_holder("janitor") is None
     assert await maintenance.acquire_lease("janitor", "other", 60.0)
     assert not await maintenance.acquire_lease("janitor", "dead", 60.0)
 

@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import ledgerlift_server
 import pytest
+from ledgerlift_server import core
 from ledgerlift_server.adapters.sql.revisions import own_schemas
 from ledgerlift_server.core import CannotStart
 from ledgerlift_server.settings import Settings
@@ -92,6 +95,21 @@ def test_migrate_and_one_pass_of_the_janitor(tmp_path: Path) -> None:
         done = run("janitor", "--once", DATA_DIR=str(tmp_path))
         assert done.returncode == 0
         assert json.loads(done.stdout)["drift"]["complete"] is True
+
+
+async def test_a_janitor_that_may_not_says_who_does(tmp_path: Path) -> None:
+    """Another one is at it: which process of which machine, and until when at least."""
+    settings = Settings(data_dir=tmp_path)
+    async with core.built(settings) as other:
+        await core.start(other, settings)
+        assert await other.janitor.run_once() is not None
+        done = await asyncio.to_thread(run, "janitor", "--once", DATA_DIR=str(tmp_path))
+        await other.janitor.close()
+    assert done.returncode == 0
+    said = json.loads(done.stdout)
+    assert said["lease"] == "held by another replica"
+    assert said["holder"].startswith(f"{socket.gethostname()}:{os.getpid()}:")
+    assert datetime.fromisoformat(said["until"]).tzinfo is not None
 
 
 def test_a_folder_that_cannot_be_made_is_exit_code_1(tmp_path: Path) -> None:

@@ -118,5 +118,12 @@ async def _janitor(maintenance: SqlMaintenance) -> None:
     assert set(await maintenance.known_objects([*names, "objects/unknown"])) == set(names)
     assert not await maintenance.known_multiparts([("objects/unknown", "mp-8")])
     assert await maintenance.forget_ended(older_than=0.0, limit=1) == 1
+    holder = await maintenance.lease_holder("janitor")
+    assert holder is not None
+    assert holder[0] == "replica"
+    assert await maintenance.documents_on("objects/unknown", limit=10) is None
+    on_it = await maintenance.documents_on(names[0], limit=10)
+    assert on_it is not None
+    assert on_it[0] == OWNER
     await maintenance.release_lease("janitor", "replica")
     assert await maintenance.acquire_lease("janitor", "next replica", 60.0)

@@ -26,6 +26,8 @@ BATCH = 200
 MULTIPARTS = 10_000
 """Unfinished multipart uploads looked at in one comparison. Those of running sessions count, and not every store
 lists the oldest first."""
+NAMED_DOCUMENTS = 20
+"""Ids that the log names of one missing object; only copies (CREATE_NEW) make it more than one."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class DriftFinder:
                 with suppress(NoSuchMultipart):
                     await self._store.abort_multipart(name, multipart_id)
                 self._checkpoint(Step.ORPHAN_ABORTED)
+                logger.info("orphan_multipart_aborted", extra={"object": name, "multipart_id": multipart_id})
                 report.orphan_multiparts += 1
 
     async def _orphan_objects(self, report: DriftReport, still_mine: Callable[[], Awaitable[bool]]) -> bool:
@@ -94,6 +97,7 @@ class DriftFinder:
                 if name not in known:
                     await self._maintenance.queue_removal(name, None)
                     self._checkpoint(Step.ORPHAN_QUEUED)
+                    logger.info("orphan_object_queued", extra={"object": name})
                     report.orphan_objects += 1
             after = page.next_after
             if after is None:
@@ -107,8 +111,13 @@ class DriftFinder:
             if not blobs:
                 return True
             for name in await self._absent(blobs):
+                on_it = await self._maintenance.documents_on(name, limit=NAMED_DOCUMENTS)
+                if on_it is None:
+                    continue  # deleted meanwhile, and the object with the last of them
                 report.missing_objects += 1
-                logger.error("stored_object_missing", extra={"object": name})
+                # By its documents as well: an object's name says nothing to an owner, nor to the API.
+                facts = {"object": name, "owner": on_it[0], "documents": list(on_it[1])}
+                logger.error("stored_object_missing", extra=facts)
             after = blobs[-1][0]
         return False
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import datetime
 
 from ledgerlift_server.domain.commit import Committer
 from ledgerlift_server.domain.drift import DriftFinder, DriftReport
@@ -183,6 +184,10 @@ class Janitor:
             await self._maintenance.release_lease(LEASE, self._holder)
         except LedgerLiftError as error:
             logger.warning("janitor_lease_not_released", extra={"reason": error.reason})
+
+    async def lease_holder(self) -> tuple[str, datetime] | None:
+        """Who makes the passes at the moment, `host:pid:number`, and until when at least; None: nobody."""
+        return await self._maintenance.lease_holder(LEASE)
 
     async def _renew(self) -> bool:
         return await self._maintenance.acquire_lease(LEASE, self._holder, self._options.lease)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from ledgerlift_server.domain.models import Caller, Document, Page
@@ -140,6 +141,9 @@ class Maintenance(Protocol):
     async def release_lease(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still the holder's."""
 
+    async def lease_holder(self, name: str) -> tuple[str, datetime] | None:
+        """Who holds it, and until when; None where nobody does."""
+
     async def committing(self, *, idle: float, limit: int) -> Sequence[UploadSession]:
         """Sessions COMMITTING and unchanged for at least `idle` seconds, oldest first."""
 
@@ -175,6 +179,9 @@ class Maintenance(Protocol):
 
     async def blob_objects(self, *, after: str | None, limit: int) -> Sequence[tuple[str, int]]:
         """`(object_name, size)` of blobs in order of object name, for the drift report."""
+
+    async def documents_on(self, object_name: str, *, limit: int) -> tuple[str, Sequence[str]] | None:
+        """The owner of that object, and ids of documents that are on it, oldest first; None where there are none."""
 
     async def forget_ended(self, *, older_than: float, limit: int) -> int:
         """Remove final sessions and their parts unchanged for `older_than` seconds; how many."""

@@ -9,6 +9,7 @@ import pytest
 from crc32c import crc32c
 from ledgerlift_server.domain import drift as drift_module
 from ledgerlift_server.domain.drift import DriftReport
+from ledgerlift_server.domain.upload_models import DuplicatePolicy
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
 from tests.support.domain_objects import caller, spec
@@ -63,11 +64,17 @@ async def test_a_small_object_on_its_way_into_the_ledger_is_left_alone(rig: Uplo
     await rig.check_whole((await committed(running)).document, content(5))
 
 
-async def test_what_nothing_stands_for_is_removed(rig: UploadRig, replica: Replica) -> None:
-    """An object and a multipart upload of nobody."""
-    await rig.put_orphan(1)
+async def test_what_nothing_stands_for_is_removed(
+    rig: UploadRig, replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An object and a multipart upload of nobody; the log has the name of each, for nobody can ask for it later."""
+    caplog.set_level("INFO")
+    name = await rig.put_orphan(1)
     await rig.begin_orphan(2)
+    begun = [found.name for found in await rig.store.list_multiparts(limit=10)]
     found = await compared(replica)
+    told = {record.msg: vars(record)["object"] for record in caplog.records if record.msg.startswith("orphan_")}
+    assert told == {"orphan_object_queued": name, "orphan_multipart_aborted": begun[0]}
     assert (found.orphan_objects, found.orphan_multiparts) == (1, 1)
     assert await rig.objects() == set()
     assert list(await rig.store.list_multiparts(limit=10)) == []
@@ -110,8 +117,9 @@ async def test_what_this_service_cannot_have_made_is_left_alone(rig: UploadRig, 
 async def test_a_document_without_its_object_is_reported(
     rig: UploadRig, replica: Replica, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing can be cleaned up, so the operator is told by name; the record stays."""
+    """Nothing can be cleaned up, so the operator is told which documents and whose; the records stay."""
     done = await committed(replica.run(*stream(content(5), to=spec())))
+    await committed(replica.run(*stream(content(5), to=spec(duplicate_policy=DuplicatePolicy.CREATE_NEW))))
     name = done.document.object_name
     if how == "gone":
         await rig.store.delete(name)
@@ -119,8 +127,10 @@ async def test_a_document_without_its_object_is_reported(
         await rig.store.put(name, memoryview(b"x"), crc32c=crc32c(b"x"), token="other")  # noqa: S106
     assert await compared(replica) == DriftReport(0, 0, missing_objects=1, complete=True)
     (entry,) = [record for record in caplog.records if record.msg == "stored_object_missing"]
-    assert (entry.levelname, vars(entry)["object"]) == ("ERROR", name)
-    assert len(await rig.all_documents()) == 1
+    assert (entry.levelname, vars(entry)["object"], vars(entry)["owner"]) == ("ERROR", name, caller().subject)
+    both = [document.document_id for document in await rig.all_documents()]
+    assert sorted(vars(entry)["documents"]) == sorted(both)
+    assert len(both) == 2
 
 
 async def test_a_deleted_document_is_not_missed(rig: UploadRig, replica: Replica) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 
 from sqlalchemy import delete, func, or_, select, text, update
 
@@ -16,6 +17,7 @@ from ledgerlift_server.adapters.sql.tables import (
     ENDED,
     UNFINISHED,
     blobs,
+    documents,
     leases,
     parts,
     removals,
@@ -63,6 +65,14 @@ class SqlMaintenance:
         """See the port."""
         statement = delete(leases).where(leases.c.name == name, leases.c.holder == holder)
         await self._database.write("maintenance.release_lease", lambda tx: tx.run(statement))
+
+    async def lease_holder(self, name: str) -> tuple[str, datetime] | None:
+        """See the port."""
+        statement = select(leases.c.holder, leases.c.expire_time).where(
+            leases.c.name == name, leases.c.expire_time > as_of()
+        )
+        row = await self._database.read("maintenance.lease_holder", lambda tx: tx.first(statement))
+        return None if row is None else (row["holder"], row["expire_time"])
 
     async def committing(self, *, idle: float, limit: int) -> Sequence[UploadSession]:
         """See the port."""
@@ -173,6 +183,18 @@ class SqlMaintenance:
             statement = statement.where(blobs.c.object_name > after)
         rows = await self._database.read("maintenance.blob_objects", lambda tx: tx.all(statement))
         return [(row["object_name"], row["size"]) for row in rows]
+
+    async def documents_on(self, object_name: str, *, limit: int) -> tuple[str, Sequence[str]] | None:
+        """See the port."""
+        statement = (
+            select(documents.c.owner, documents.c.document_id)
+            .join(blobs, (blobs.c.owner == documents.c.owner) & (blobs.c.sha256 == documents.c.sha256))
+            .where(blobs.c.object_name == object_name)
+            .order_by(documents.c.create_time, documents.c.document_id)
+            .limit(limit)
+        )
+        rows = await self._database.read("maintenance.documents_on", lambda tx: tx.all(statement))
+        return (rows[0]["owner"], [row["document_id"] for row in rows]) if rows else None
 
     async def count_documents(self) -> Count:
         """Of all owners. Over the objects' rows, which count their documents and are half as wide.
