@@ -6,6 +6,7 @@ import asyncio
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +21,7 @@ class Scrape:
 
     text: str
 
-    @property
+    @cached_property
     def families(self) -> dict[str, Metric]:
         """By name; a counter's is without `_total`."""
         return {family.name: family for family in text_string_to_metric_families(self.text)}

@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import lasting_port
 from tests.support.tools import tool
 
 START_TIMEOUT = 30.0
 """Seconds."""
+NOBODY = "127.0.0.1:1"
+"""Where nothing listens."""
 
 
 class Toxiproxy:
@@ -49,7 +52,7 @@ class Toxiproxy:
 
     def put_before(self, name: str, upstream: str) -> str:
         """An address (`host:port`) that leads to `upstream`."""
-        self.listens[name] = f"127.0.0.1:{free_port()}"
+        self.listens[name] = f"127.0.0.1:{lasting_port()}"
         self._ask("POST", "/proxies", {"name": name, "listen": self.listens[name], "upstream": upstream})
         return self.listens[name]
 
@@ -61,6 +64,10 @@ class Toxiproxy:
     def lead_to(self, name: str, upstream: str) -> None:
         """Let the same address lead elsewhere; its connections are closed."""
         self._ask("POST", f"/proxies/{name}", {"listen": self.listens[name], "upstream": upstream, "enabled": True})
+
+    def lead_nowhere(self, name: str) -> None:
+        """Connections are closed, those that are made now and those that are open; toxics stay for later."""
+        self.lead_to(name, NOBODY)
 
     def black_hole(self, name: str) -> None:
         """Connections are made and stay; nothing comes through any more."""
@@ -85,6 +92,11 @@ class Toxiproxy:
             f"/proxies/{name}/toxics",
             {"type": "limit_data", "stream": "downstream", "attributes": {"bytes": 0}},
         )
+
+    def calm(self, name: str) -> None:
+        """No toxics of this one any more."""
+        for toxic in json.loads(self._ask("GET", f"/proxies/{name}/toxics", None)):
+            self._ask("DELETE", f"/proxies/{name}/toxics/{toxic['name']}", None)
 
     def clear(self) -> None:
         """No toxics anywhere, every proxy at work."""

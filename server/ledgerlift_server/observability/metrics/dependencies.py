@@ -100,7 +100,8 @@ class DependencyCollector(Collector):
                 values = [one.name, operation.operation]
                 durations.add_metric(values, _cumulative(operation), operation.total_seconds)
                 failures.add_metric(values, operation.failures)
-                size.add_metric(values, operation.size)
+                if operation.size:  # most carry none, ever: theirs would be series that cannot move
+                    size.add_metric(values, operation.size)
         yield from (durations, failures, size)
 
 
