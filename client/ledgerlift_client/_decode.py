@@ -54,7 +54,7 @@ BY_REASON: Mapping[str, type[errors.LedgerLiftError]] = {
 """For reasons of a newer server that are not here, the code decides."""
 
 BY_CODE: Mapping[grpc.StatusCode, type[errors.LedgerLiftError]] = {
-    grpc.StatusCode.CANCELLED: errors.ServerError,
+    grpc.StatusCode.CANCELLED: errors.Unavailable,  # see `_NOT_TAKEN`
     grpc.StatusCode.UNKNOWN: errors.ServerError,
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
@@ -76,6 +76,10 @@ _PREAMBLE = re.compile(
     r"\A(connections to all backends failing|failed to connect to all addresses); last error: (UNKNOWN: )?"
 )
 """What grpc says before the address and the cause where there is nobody to send the call to. Nothing else tells."""
+
+_NOT_TAKEN = "CANCELLED"
+"""The text, too, of the CANCELLED that grpc answers, where a server stops, to calls that have reached it and that no
+handler has taken yet, though nobody cancelled them (https://github.com/grpc/grpc/issues/41785)."""
 
 _MADE_ON_THE_WAY = {
     grpc.StatusCode.CANCELLED,
@@ -140,6 +144,8 @@ def decode(
     kind = BY_REASON.get(reason) or BY_CODE.get(code, errors.ServerError)
     if kind is errors.ResourceExhausted and retry_after is not None:
         kind = errors.Overloaded
+    if code is grpc.StatusCode.CANCELLED and text == _NOT_TAKEN:
+        text = "the server stopped before it took the call"
     text, unsent = _PREAMBLE.subn("", text, count=1)
     if unsent and kind is errors.Unavailable:
         text, by_tls = explained(text)

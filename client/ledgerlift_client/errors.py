@@ -42,7 +42,7 @@
     ├── Unauthenticated
     ├── PermissionDenied
     ├── Unimplemented               the target does not offer this method
-    ├── ServerError                 the server failed in a way it does not explain (INTERNAL, UNKNOWN, CANCELLED)
+    ├── ServerError                 the server failed in a way it does not explain (INTERNAL, UNKNOWN)
     └── SourceError                 found on this side, while reading what was to be uploaded
         ├── SourceChanged
         └── SourceNotRewindable

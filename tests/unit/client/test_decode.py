@@ -106,6 +106,14 @@ def test_what_was_made_on_the_way_may_pass(code: grpc.StatusCode) -> None:
     assert decode(code, "", ()).retryable
 
 
+def test_a_call_that_a_stopping_server_did_not_take_is_unavailable() -> None:
+    """grpc says CANCELLED, and its callers would look for who did that."""
+    told = decode(grpc.StatusCode.CANCELLED, "CANCELLED", ())
+    assert type(told) is errors.Unavailable
+    assert str(told) == "the server stopped before it took the call"
+    assert str(decode(grpc.StatusCode.CANCELLED, "by a proxy", ())) == "by a proxy"
+
+
 def test_where_it_could_not_connect_is_said_without_preamble() -> None:
     """The address and the cause, of all that grpc says about its backends."""
     said = "connections to all backends failing; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection refused"
