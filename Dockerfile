@@ -48,8 +48,11 @@ WORKDIR /
 EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
 # `liveness` and not `readiness`: some that run images restart what is unhealthy, and a database that is down is no
-# reason to restart. What waits for a server to be ready asks for `readiness` (docker-compose.yml).
+# reason to restart. What waits for a server to be ready asks for `readiness` (docker-compose.yml). By a shell, for the
+# port and whether there is TLS stand in the container's environment; the name is not compared: it asks 127.0.0.1. Where
+# clients need a certificate (GRPC_TLS_CLIENT_CA), so does the probe: give the container a command of its own.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["grpc_health_probe", "-addr=127.0.0.1:50051", "-service=liveness", "-connect-timeout=3s", "-rpc-timeout=3s"]
+    CMD exec grpc_health_probe -addr=127.0.0.1:${GRPC_ADDRESS##*:} ${GRPC_TLS_CERT:+-tls -tls-no-verify} \
+    -service=liveness -connect-timeout=3s -rpc-timeout=3s
 ENTRYPOINT ["ledgerlift-server"]
 CMD ["serve"]

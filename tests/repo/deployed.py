@@ -58,8 +58,15 @@ class Replica:
     def healthy(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Ask once; exit code 0: yes."""
         program, *arguments = (word.replace(f":{OWN_PORT}", f":{self.port}") for word in command)
+        # In the container's environment, as engines do, with the probe of the image on its PATH.
+        environment = {**self._environment, "PATH": f"{tool('grpc_health_probe').parent}:/usr/bin:/bin"}
         return subprocess.run(
-            [str(tool(program)), *arguments], capture_output=True, text=True, timeout=60, check=False
+            [str(tool(program)), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     def stop(self) -> int:

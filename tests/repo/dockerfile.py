@@ -41,10 +41,9 @@ class Stage:
 
     @property
     def health(self) -> list[str]:
-        """The command of HEALTHCHECK."""
+        """The command of HEALTHCHECK, in its shell form, as an engine starts it."""
         (text,) = self.all("HEALTHCHECK")
-        words: list[str] = json.loads(text.partition(" CMD ")[2])
-        return words
+        return ["/bin/sh", "-c", text.partition(" CMD ")[2]]
 
     @property
     def environment(self) -> dict[str, str]:

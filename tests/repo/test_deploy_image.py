@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from tests.repo.dockerfile import Stage, ignored, replay, stages
 from tests.repo.env_files import settings_of
 from tests.support.certificates import Authority
 from tests.support.s3 import S3Server
+from tests.support.server import in_process_server
 from tests.support.tools import ROOT, missing, tool
 
 USER = 10001
@@ -133,6 +135,24 @@ def production(folder: Path, database_url: str, s3: S3Server) -> dict[str, str]:
     return {**dockerfile()[""].environment, **settings, **filled_in}
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plaintext", "TLS"])
+async def test_its_health_check_follows_the_settings(tmp_path: Path, tls: bool) -> None:
+    """Whatever port and with or without TLS: an engine that restarts what is unhealthy would not let it live else."""
+    files = OURS.pair("server").write(tmp_path / "tls")
+    changes = {"grpc_tls_cert": files[0], "grpc_tls_key": files[1]} if tls else {}
+    program, *words = dockerfile()[""].health
+    words = [word.replace("timeout=3s", "timeout=20s") for word in words]
+    environment = {"PATH": f"{tool('grpc_health_probe').parent}:/usr/bin:/bin"}
+    if tls:
+        environment["GRPC_TLS_CERT"] = str(files[0])
+    async with in_process_server(tmp_path, **changes) as server:
+        port = server.address.rpartition(":")[2]
+        for address, expected in ((f"0.0.0.0:{port}", 0), ("0.0.0.0:1", 2)):
+            asked = {**environment, "GRPC_ADDRESS": address}
+            done = await asyncio.to_thread(run_once, [program, *words], asked)
+            assert done.returncode == expected, done.stderr
+
+
 @pytest.mark.timeout(900)
 def test_it_serves_in_production_as_nobody_on_a_read_only_disk(
     image: Path, postgres_empty_url: str, s3_server: S3Server
@@ -154,10 +174,10 @@ def test_it_serves_in_production_as_nobody_on_a_read_only_disk(
 
     replica = Replica(program, environment, image / "log")
     try:
-        health = [*dockerfile()[""].health, "-tls", "-tls-no-verify"]
-        replica.until_healthy(health)
-        replica.until_healthy([*health, "-service=readiness"])
-        assert replica.healthy([*dockerfile()[""].health, "-tls"]).returncode != 0, "the probe trusts anybody"
+        replica.until_healthy(dockerfile()[""].health)
+        probe = ["grpc_health_probe", "-addr=127.0.0.1:50051", "-tls"]
+        replica.until_healthy([*probe, "-tls-no-verify", "-service=readiness"])
+        assert replica.healthy(probe).returncode != 0, "the probe trusts anybody"
         credentials = grpc.ssl_channel_credentials(OURS.certificate)
         with LedgerLiftClient(replica.address, credentials=credentials) as client:
             stored = client.upload(ROOT / "LICENSE", content_type="text/plain").document
