@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 import psutil
+import pytest
 from ledgerlift.v1 import upload_service_pb2 as pb
 
 from tests.repo.metrics_page import FREE, page
@@ -54,6 +55,7 @@ SMALL_DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 """Of memory, and a share of it is soon written. None: wherever temporary files go."""
 
 
+@pytest.mark.timeout(300)  # 17 s alone; much of it is the waits of three servers that are out of order
 async def test_every_metric_and_every_value_of_its_labels_moves(
     tmp_path: Path, postgres_url: str, s3_server: S3Server
 ) -> None:
