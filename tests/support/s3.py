@@ -80,6 +80,11 @@ class S3Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """False as well when it has ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Return when it answers."""
         self._data.mkdir(parents=True, exist_ok=True)

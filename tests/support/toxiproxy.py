@@ -25,8 +25,9 @@ NOBODY = "127.0.0.1:1"
 class Toxiproxy:
     """One running toxiproxy. A proxy has a name; `toxics` of it last until `clear`."""
 
-    def __init__(self, api: int) -> None:
+    def __init__(self, api: int, process: subprocess.Popen[bytes]) -> None:
         self._api = api
+        self._process = process
         self.listens: dict[str, str] = {}
         """Where each proxy listens (`host:port`), by its name."""
 
@@ -43,12 +44,22 @@ class Toxiproxy:
                 stderr=log,
             )
         try:
-            proxy = cls(api)
+            proxy = cls(api, process)
             proxy._wait_until_ready()
             yield proxy
         finally:
             process.kill()
             process.wait()
+
+    @property
+    def is_running(self) -> bool:
+        """False when it has ended by itself."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it as a crash would; its addresses lead nowhere any more."""
+        self._process.kill()
+        self._process.wait()
 
     def put_before(self, name: str, upstream: str) -> str:
         """An address (`host:port`) that leads to `upstream`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import traceback
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
@@ -21,6 +22,8 @@ ROUND = 60.0
 """Seconds of faults in a round; then all is healed, and both stores are read whole."""
 SHRINKING = 600.0
 """Seconds that the search for a shorter replay may take."""
+MOST_OF_A_TRACEBACK = 5000
+"""Characters, from its end."""
 
 
 def run(
@@ -34,12 +37,18 @@ def run(
 ) -> list[str]:
     """`minutes` on each kind of stores. What was wrong; the tables, and the replay of what was, are printed."""
     logging.getLogger("ledgerlift_client").setLevel(logging.ERROR)  # of each attempt that is made again
+    logging.getLogger("ledgerlift_server").setLevel(logging.ERROR)  # of the janitor that cleans up before the verdict
     problems: list[str] = []
     for kind in stores:
-        with Ground.running(Path(mkdtemp(dir=folder)), kind) as ground:
-            for why in ground.missing:
-                say(f"SKIPPED on {kind}: {why}")
-            problems += _on(ground, minutes, seed, round_seconds, shrinking)
+        total = Total(kind, seed)
+        while total.goes_on and total.seconds < minutes * 60:
+            with Ground.running(Path(mkdtemp(dir=folder)), kind) as ground:
+                if not total.rounds:
+                    for why in ground.missing:
+                        say(f"SKIPPED on {kind}: {why}")
+                _on(ground, total, minutes, round_seconds, shrinking)
+        total.print()
+        problems += total.problems
     return problems
 
 
@@ -47,30 +56,40 @@ def replay(folder: Path, file: Path) -> list[str]:
     """The round of a file, once."""
     schedule = Schedule.load(file)
     with Ground.running(Path(mkdtemp(dir=folder)), schedule.stores) as ground:
-        total = Total(schedule.stores)
+        total = Total(schedule.stores, schedule.seed)
         total.add(asyncio.run(play(ground, schedule)))
         total.print()
-        return total.wrong
+        return total.problems
 
 
-def _on(ground: Ground, minutes: float, seed: int, round_seconds: float, shrinking: float) -> list[str]:
-    total = Total(ground.kind)
-    began = time.monotonic()
-    while (left := began + minutes * 60 - time.monotonic()) > 0:
-        schedule = draw(ground.kind, f"{seed}/{total.rounds}", min(round_seconds, max(10.0, left)), lanes(ground))
-        outcome = asyncio.run(play(ground, schedule))
+def _on(ground: Ground, total: Total, minutes: float, round_seconds: float, shrinking: float) -> None:
+    """Rounds on one ground, until the time is over or something is wrong, also with the ground itself."""
+    while total.goes_on and (left := minutes * 60 - total.seconds) > 0:
+        number = total.rounds + len(total.broken_off)
+        schedule = draw(ground.kind, f"{total.seed}/{number}", min(round_seconds, max(10.0, left)), lanes(ground))
+        outcome = asyncio.run(_played(ground, schedule))
+        if ended := ground.ended_tools():
+            # Nothing of what callers saw then is the servers' doing, and nothing can be played on it any more.
+            total.broken_off.append(f"round {number} (seed {schedule.seed}): {', '.join(ended)} ended by itself")
+            say(f"{ground.kind}: NOT COUNTED, {total.broken_off[-1]}")
+            return
         total.add(outcome)
         progress(f"{ground.kind}: round {total.rounds}, {len(total.wrong)} violations")
         if outcome.wrong:
-            after = time.monotonic() - began
-            say(f"{ground.kind}: round {total.rounds} (seed {schedule.seed}) went wrong, after {after:.0f} s:")
+            say(f"{ground.kind}: round {number} (seed {schedule.seed}) went wrong, after {total.seconds:.0f} s:")
             for sentence in outcome.wrong:
                 say(f"  {sentence}")
             _keep_logs(outcome, schedule)
             _print_replay(asyncio.run(_shorter(ground, schedule, shrinking)))
-            break
-    total.print()
-    return total.wrong
+
+
+async def _played(ground: Ground, schedule: Schedule) -> Outcome:
+    """A round that cannot be played to its end, as when a server does not stop or start, is one that went wrong."""
+    try:
+        return await play(ground, schedule)
+    except Exception as failed:
+        said = "".join(traceback.format_exception(failed))[-MOST_OF_A_TRACEBACK:]
+        return Outcome(Counter(), Counter(), wrong=[f"the round broke off: {said}"])
 
 
 async def _shorter(ground: Ground, schedule: Schedule, patience: float) -> Schedule:

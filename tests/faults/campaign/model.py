@@ -115,6 +115,11 @@ class Model:
         with self._lock:
             self.durable[upload_id] = max(size, self.durable.get(upload_id, 0))
 
+    def told_durable(self) -> dict[str, int]:
+        """What `is_durable` was told so far."""
+        with self._lock:
+            return dict(self.durable)
+
     def some_document(self, random: Random, who: str | None = None) -> Told | None:
         """Any that nobody has asked to delete; only those of `who`, where that is said."""
         with self._lock:

@@ -76,7 +76,7 @@ async def play(ground: Ground, schedule: Schedule) -> Outcome:
         try:
             done = await _faults(site, schedule, began)
             await asyncio.sleep(max(LEAST, began + schedule.seconds - time.monotonic()))
-            await _until_well(tally, model)
+            await _until_well(site, tally, model)
         finally:
             for worker in workers:
                 worker.stop()
@@ -157,9 +157,9 @@ async def _faults(site: Site, schedule: Schedule, began: float) -> list[_Done]:
     return sorted(done, key=lambda one: one.planned.at)
 
 
-async def _until_well(tally: Tally, model: Model) -> None:
+async def _until_well(site: Site, tally: Tally, model: Model) -> None:
     since = time.monotonic()
-    while tally.recovered(since) is None:
+    while tally.recovered(since) is None and not site.ground.ended_tools():
         if time.monotonic() - since > PATIENCE:
             model.accuse(f"no upload went well in the {PATIENCE:g} s after the last fault")
             return

@@ -18,6 +18,8 @@ from tempfile import TemporaryDirectory, mkdtemp
 from tests.faults.table.installation import DATABASE, RECOVERY_TIMEOUT, Installation
 from tests.support.fake_clock import FakeClock, NoFakeClock, build
 from tests.support.ports import lasting_port
+from tests.support.postgres import PostgresServer
+from tests.support.s3 import S3Server
 from tests.support.server import ServerProcess
 from tests.support.small_disk import CannotMount, SmallDisk
 from tests.support.stores import EMBEDDED, MIB, Stores, embedded
@@ -80,6 +82,17 @@ class Ground:
                     missing.append(f"full disks: {why}")
             links = stack.enter_context(Toxiproxy.running(folder))
             yield cls(kind, folder, links, installation, disk, clocks, tuple(missing))
+
+    def ended_tools(self) -> list[str]:
+        """What everything stands on, and has ended by itself. Only while no fault is under way: it may end some."""
+        tools: dict[str, Toxiproxy | PostgresServer | S3Server] = {"toxiproxy before the servers": self.links}
+        if self.installation is not None:
+            tools |= {
+                "toxiproxy before the stores": self.installation.proxy,
+                "PostgreSQL": self.installation.postgres,
+                "versitygw": self.installation.s3,
+            }
+        return [name for name, tool in tools.items() if not tool.is_running]
 
     @contextmanager
     def _stores(self) -> Iterator[Stores]:

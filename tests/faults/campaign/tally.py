@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 OK = "OK"
+NOTHING_THERE = "nothing there yet"
+"""A caller found no document to do this with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,16 +60,17 @@ class Witness:
         over = False
         while not over:
             over = self._over.wait(INTERVAL)
+            told = self._model.told_durable()  # before the look, which does not see what becomes durable behind it
             try:
                 with engine.connect() as connection:
                     rows = [dict(row) for row in connection.execute(text(_LOOK)).mappings()]
             except DBAPIError:
                 continue  # it is down, which is somebody's fault
             self.looks += 1
-            self._compare(rows)
+            self._compare(rows, told)
         engine.dispose()
 
-    def _compare(self, rows: list[dict[str, Any]]) -> None:
+    def _compare(self, rows: list[dict[str, Any]], told: dict[str, int]) -> None:
         now = {
             row["upload_id"]: Seen(UploadState(row["state"]), row["epoch"], row["persisted_size"], row["document_id"])
             for row in rows
@@ -81,7 +82,7 @@ class Witness:
                 now[upload_id] = before
             elif not _may_follow(before, after):
                 self._model.accuse(f"in the ledger, {upload_id} was {before}, and then {after}")
-        for upload_id, size in list(self._model.durable.items()):
+        for upload_id, size in told.items():
             if upload_id in now and now[upload_id].persisted_size < size:
                 self._model.accuse(f"{size} bytes of {upload_id} were told durable, the ledger has {now[upload_id]}")
         self._seen = now
