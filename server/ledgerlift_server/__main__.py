@@ -15,7 +15,9 @@ from dataclasses import asdict
 from typing import NoReturn
 
 from ledgerlift_server import __version__
+from ledgerlift_server.first_process import heed_sigterm
 
+heed_sigterm()  # before what takes seconds to import
 try:
     from ledgerlift_server import core, doctor
     from ledgerlift_server.allocator import keep_message_memory
@@ -117,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ledgerlift-server", description="Documents over gRPC.")
     parser.add_argument("--version", action="version", version=__version__, help="print the version")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="serve until SIGTERM or SIGINT; a second one ends it at once")
+    commands.add_parser("serve", help="serve until SIGTERM, SIGINT or SIGHUP; a second one ends it at once")
     commands.add_parser("migrate", help="bring the database to this version's schema, as far as its servers allow")
     janitor = commands.add_parser("janitor", help="clean up what crashes and expiry left behind")
     janitor.add_argument("--once", action="store_true", required=True, help="one pass, then exit")

@@ -17,7 +17,9 @@ from ledgerlift_server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What says stop. SIGHUP too: a terminal that closes, and whoever hopes that it reads its settings again, would end
+the process on the spot. Certificates are read again by themselves; other settings take a restart."""
 
 
 async def serve(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> None:
@@ -77,10 +79,13 @@ def _facts(settings: Settings, server: RunningServer) -> dict[str, object]:
 @contextmanager
 def _signals(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    # Under nohup a closing terminal is to be ignored.
+    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heeded = [number for number in SIGNALS if not (kept and number is signal.SIGHUP)]
+    for number in heeded:
         loop.add_signal_handler(number, handle, number)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in heeded:
             loop.remove_signal_handler(number)

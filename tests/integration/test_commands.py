@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import ledgerlift_server
+import psutil
 import pytest
 from ledgerlift_server import core
 from ledgerlift_server.adapters.sql.revisions import own_schemas
@@ -20,6 +24,7 @@ from ledgerlift_server.core import CannotStart
 from ledgerlift_server.settings import Settings
 
 from tests.support.server import StartServer, in_process_server
+from tests.support.tools import missing
 
 NEWEST = own_schemas().newest
 MIGRATED = f"the database is at schema {NEWEST}; servers made for 0001 or newer may run on it"
@@ -158,6 +163,67 @@ async def test_sigterm_is_an_orderly_end(start_server: StartServer) -> None:
     assert [entry["event"] for entry in server.log("draining") + server.log("stopped")] == ["draining", "stopped"]
     await server.restart()
     assert server.address == address
+
+
+@contextmanager
+def inherited(handler: signal.Handlers) -> Iterator[None]:
+    """What becomes of SIGHUP in processes that are started meanwhile, whatever it is in this one."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+async def test_a_terminal_that_closes_is_an_orderly_end(start_server: StartServer) -> None:
+    """So is SIGHUP from one who hoped that settings would be read again: drained, and not ended on the spot."""
+    with inherited(signal.SIG_DFL):
+        server = await start_server()
+    server.send(signal.SIGHUP)
+    assert await server.wait() == 0
+    assert [entry["event"] for entry in server.log("draining") + server.log("stopped")] == ["draining", "stopped"]
+
+
+async def test_a_terminal_that_closes_is_ignored_under_nohup(start_server: StartServer) -> None:
+    """That is what it is for; SIGTERM is then the first signal, and ends it in order."""
+    with inherited(signal.SIG_IGN):
+        server = await start_server()
+    server.send(signal.SIGHUP)
+    assert await server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "sign"),
+    [
+        # While it imports: a package that all else needs tells that it is asked for, and takes its time.
+        ("serve", {}, "importing"),
+        ("migrate", {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}, "waiting_for_database"),
+    ],
+)
+def test_process_1_of_a_container_is_ended_by_sigterm(
+    tmp_path: Path, command: str, environment: dict[str, str], sign: str
+) -> None:
+    """The kernel keeps from it what it does not handle; it would live until the end of the grace period."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        missing("a root user with unshare")
+    if command == "serve":
+        (tmp_path / "pydantic.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
+        environment = {**environment, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "ledgerlift_server", command],
+        env={"PATH": os.environ.get("PATH", ""), "STARTUP_TIMEOUT": "600", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as started:
+        try:
+            assert started.stdout is not None
+            assert any(sign in line for line in started.stdout)
+            (first,) = psutil.Process(started.pid).children()
+            first.terminate()
+            assert started.wait(60) == 128 + signal.SIGTERM
+        finally:
+            started.kill()
 
 
 async def test_a_second_signal_ends_it_at_once(start_server: StartServer) -> None:
