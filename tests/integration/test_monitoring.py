@@ -1,9 +1,8 @@
-"""A real Prometheus reads a real server: rules evaluate, the dashboard is answered, and silence is noticed."""
+"""A real Prometheus reads a real server: rules evaluate, and the dashboard is answered. Alerts: test_alerts.py."""
 
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from pathlib import Path
 
 from ledgerlift_client import LedgerLiftClient
@@ -67,18 +66,3 @@ def hold_dashboard(prometheus: Prometheus) -> None:
             missing = set(re.findall(r"\{\{(\w+)\}\}", legend)) - set(one["metric"])
             assert not missing, f"{title}: {legend} has no {missing}"
         assert len(series) <= 1 or "{{" in legend, f"{title}: series cannot be told apart"
-
-
-def test_a_server_that_is_gone_is_noticed(tmp_path: Path) -> None:
-    """LedgerLiftDown is pending from the first scrape without an answer."""
-    alert = 'ALERTS{alertname="LedgerLiftDown"}'
-    with ExitStack() as server_s:
-        server = server_s.enter_context(server_in_thread(tmp_path / "server", metrics_address="127.0.0.1:0"))
-        assert server.metrics_address is not None
-        targets = {"ledgerlift": [server.metrics_address]}
-        with running_prometheus(tmp_path / "prometheus", targets=targets, rules=[RULES]) as prometheus:
-            prometheus.until("up == 1")
-            server_s.close()
-            prometheus.until("up == 0")
-            (pending,) = prometheus.until(alert)
-            assert pending["metric"]["alertstate"] == "pending"

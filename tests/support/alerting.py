@@ -1,83 +1,69 @@
-"""What the alert rules make of a server: its scrapes before and under a fault, told to promtool as if they went on.
+"""The alert rules as a test can wait for them: minutes to days become seconds, all else stays as it is deployed.
 
-A fault shows in a scrape within a second; an alert wants it to last for minutes. So what was scraped is laid out in
-time: 5 minutes as it was before, then as it was under the fault, gauges as they stood and counters growing with every
-scrape by as much as they grew between the two. What is evaluated, the rules and their `for`, is Prometheus' own.
+Prometheus looks at a server every second here, and not every fifteen. An expression, its thresholds and its labels
+are those of deploy/prometheus; what is made shorter is how far it looks back, and for how long it has to hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from tests.repo.monitoring import RULES, alerts, rules, selectors
-from tests.support.prometheus import promtool
-from tests.support.scrape import Scrape
+from tests.repo.monitoring import RULES, alerts
+from tests.support.prometheus import Prometheus
 
-PER_MINUTE = 4
-"""Scrapes."""
-BEFORE = 5
-"""Minutes without the fault; no rule looks back so little that it would be short of them."""
-ADDED = {"job": "ledgerlift", "instance": "server:9464"}
+WINDOWS = {"1m": 2, "2m": 2, "5m": 4, "10m": 5, "15m": 6, "30m": 7, "1h": 8, "6h": 9, "3d": 11}
+"""Seconds that a rule looks back for what is deployed; a longer one stays longer than a shorter one."""
+WAITS = {"1m": 1, "2m": 2, "5m": 2, "10m": 3, "1h": 3, "2h": 3}
+"""Seconds that an alert has to hold."""
+AS_DEPLOYED = {"LedgerLiftRestarts"}
+"""It counts what happened within its window: as many starts of a process do not fit into a shorter one."""
+LOOKBACK = 4
+"""Seconds that Prometheus goes by the last sample of a series that is scraped no more; five minutes otherwise."""
+LONGER_WAITS = {"LedgerLiftEventLoopLate": 12, "LedgerLiftJanitorNotRunning": 6, "LedgerLiftDown": 4}
+"""What a busy machine makes of a server that is well, too, for a moment. In a window of seconds one turn in a hundred
+is any turn at all."""
 
-Series = Mapping[tuple[str, tuple[tuple[str, str], ...]], tuple[float, bool]]
+Fired = tuple[str, str]
+"""The scrape job, and the alert."""
 
-
-def fires(name: str, before: Scrape, under: Scrape, folder: Path, *, minutes: int) -> None:
-    """Hold that the alert is silent at the end of the time before, and fires after so many minutes of the fault."""
-    assert name in alerts()
-    test = {
-        "rule_files": [str(RULES)],
-        "evaluation_interval": "1m",
-        "tests": [
-            {
-                "name": name,
-                "interval": f"{60 // PER_MINUTE}s",
-                "input_series": _laid_out(_series(before), _series(under), minutes),
-                "promql_expr_test": [
-                    {
-                        "expr": f'count by (alertname) (ALERTS{{alertname="{name}", alertstate="firing"}})',
-                        "eval_time": f"{at}m",
-                        "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1}] if firing else [],
-                    }
-                    for at, firing in ((BEFORE - 1, False), (BEFORE + minutes, True))
-                ],
-            }
-        ],
-    }
-    (file := folder / "alert.test.yml").write_text(yaml.safe_dump(test))
-    told = promtool("test", "rules", file)
-    assert told.returncode == 0, told.stdout
+_RANGE = re.compile(r"\[(\w+)\]")
+_HOUR = "rate1h * 3600"
+"""How many there were in an hour: the hour is another one here."""
 
 
-def _series(scraped: Scrape) -> Series:
-    """Of the metrics that rules ask for, by name and labels: the value, and whether it only grows."""
-    asked = {one.metric for rule in rules() for one in selectors(rule["expr"])}
-    return {
-        (sample.name, tuple(sorted((sample.labels | ADDED).items()))): (
-            sample.value,
-            family.type in ("counter", "histogram"),
-        )
-        for family in scraped.families.values()
-        for sample in family.samples
-        if sample.name in asked
-    }
+def in_seconds(folder: Path) -> Path:
+    """A file with the rules that look back for seconds."""
+    read = yaml.safe_load(RULES.read_text())
+    for group in read["groups"]:
+        for rule in group["rules"]:
+            _shorten(rule)
+    (file := folder / "seconds.rules.yml").write_text(yaml.safe_dump(read))
+    return file
 
 
-def _laid_out(before: Series, under: Series, minutes: int) -> list[dict[str, str]]:
-    times = minutes * PER_MINUTE
-    found = []
-    for key, (value, grows) in under.items():
-        first = before.get(key)
-        start = f"_x{BEFORE * PER_MINUTE}" if first is None else f"{_number(first[0])}x{BEFORE * PER_MINUTE - 1}"
-        growth = value - (0.0 if first is None else first[0]) if grows else 0.0
-        name, labels = key
-        told = ", ".join(f'{label}="{content}"' for label, content in labels)
-        found.append({"series": f"{name}{{{told}}}", "values": f"{start} {_number(value)}+{_number(growth)}x{times}"})
-    return found
+def _shorten(rule: dict[str, Any]) -> None:
+    name = rule.get("alert")
+    if name not in AS_DEPLOYED:
+        rule["expr"] = _RANGE.sub(lambda found: f"[{WINDOWS[found[1]]}s]", rule["expr"])
+    rule["expr"] = rule["expr"].replace(_HOUR, f"rate1h * {WINDOWS['1h']}")
+    if "for" in rule:
+        rule["for"] = f"{LONGER_WAITS.get(name, WAITS[rule['for']])}s"
 
 
-def _number(value: float) -> str:
-    return f"{value:.9f}"
+def fired(prometheus: Prometheus) -> set[Fired]:
+    """Every alert that has fired so far, whether it still does or not."""
+    ever = prometheus.query('count by (job, alertname) (count_over_time(ALERTS{alertstate="firing"}[1h]))')
+    return {(one["metric"].get("job", ""), one["metric"]["alertname"]) for one in ever}
+
+
+def hold_summaries(prometheus: Prometheus) -> None:
+    """Of what fires now: all that a summary leaves open is filled in."""
+    for alert in prometheus.ask("alerts")["alerts"]:
+        name, told = alert["labels"]["alertname"], alert["annotations"]["summary"]
+        form = ".+".join(map(re.escape, re.split(r"\{\{.*?\}\}", alerts()[name]["annotations"]["summary"])))
+        assert re.fullmatch(form, told), f"{name}: {told}"
+        assert not re.search(r"<no value>|<error|NaN|Inf|%!", told), f"{name}: {told}"

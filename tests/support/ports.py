@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -25,3 +27,15 @@ def lasting_port() -> int:
             except OSError:
                 continue
             return port
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """Of the loopback address, kept during the block for a server that listens with SO_REUSEADDR, as most do.
+
+    It may come late, go, and come back: nobody else is handed the port, for somebody has it, who does not listen.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

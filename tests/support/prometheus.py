@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 import urllib.error
@@ -38,9 +39,11 @@ def promtool(*arguments: str | Path, folder: Path | None = None) -> subprocess.C
 class Prometheus:
     """One that runs, and answers over its API."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, process: subprocess.Popen[bytes], configuration: Path) -> None:
         """`url` is where it listens."""
         self._url = url
+        self._process = process
+        self._configuration = configuration
 
     def ask(self, path: str, **parameters: str | float) -> Any:
         """The `data` of an answer. An answer that says what is wrong with the question is an AssertionError."""
@@ -65,12 +68,37 @@ class Prometheus:
             time.sleep(0.1)  # asking is all that tells of it
         return found
 
+    def take_rules(self, *files: Path) -> None:
+        """Let it evaluate these from now on."""
+        self._reconfigure({"rule_files": [str(file) for file in files]})
+
+    def forget(self, job: str) -> None:
+        """Let it scrape the job no more: it has no targets, as where service discovery does not see them."""
+        scraped = self._read()["scrape_configs"]
+        self._reconfigure({"scrape_configs": [one for one in scraped if one["job_name"] != job]})
+
+    def _read(self) -> dict[str, Any]:
+        read: dict[str, Any] = yaml.safe_load(self._configuration.read_text())
+        return read
+
+    def _reconfigure(self, changes: Mapping[str, Any]) -> None:
+        self._configuration.write_text(yaml.safe_dump(self._read() | changes))
+        self._process.send_signal(signal.SIGHUP)
+
 
 @contextmanager
 def running_prometheus(
-    folder: Path, *, targets: Mapping[str, Sequence[str]], rules: Sequence[Path] = (), interval: float = 1.0
+    folder: Path,
+    *,
+    targets: Mapping[str, Sequence[str]],
+    rules: Sequence[Path] = (),
+    interval: float = 1.0,
+    lookback: int = 300,
 ) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes `targets`, by job, and evaluates `rules`, each every `interval` seconds."""
+    """A Prometheus that scrapes `targets`, by job, and evaluates `rules`, each every `interval` seconds.
+
+    `lookback` in seconds is how long a sample is good for; Prometheus' own default.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     every = f"{int(interval * 1000)}ms"
     configuration = {
@@ -80,22 +108,24 @@ def running_prometheus(
             {"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in targets.items()
         ],
     }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    (file := folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     log = folder / "prometheus.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
                 tool("prometheus"),
-                f"--config.file={folder / 'prometheus.yml'}",
+                f"--config.file={file}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 "--web.listen-address=127.0.0.1:0",
+                f"--query.lookback-delta={lookback}s",
+                "--scrape.discovery-reload-interval=100ms",  # not in its help; targets are looked at every 5 s
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
         )
     try:
-        yield Prometheus(_address(process, log))
+        yield Prometheus(_address(process, log), process, file)
     finally:
         process.terminate()
         process.wait(START_TIMEOUT)
