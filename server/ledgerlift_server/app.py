@@ -153,6 +153,7 @@ def _server(
         ),
         max_message_size=settings.max_message_size,
         window=settings.upload_window,
+        connection_age=settings.grpc_max_connection_age,
         channelz=settings.enable_channelz,
     )
     add_services(

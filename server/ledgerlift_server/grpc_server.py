@@ -39,9 +39,17 @@ KEEPALIVE_TIME, KEEPALIVE_TIMEOUT = 30, 10
 
 
 def make_server(
-    interceptors: Sequence[grpc.aio.ServerInterceptor], *, max_message_size: int, window: int, channelz: bool
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
+    *,
+    max_message_size: int,
+    window: int,
+    connection_age: float,
+    channelz: bool,
 ) -> grpc.aio.Server:
-    """A server without services. `window` is what one stream may send ahead of being read, in bytes."""
+    """A server without services. `window` is what one stream may send ahead of being read, in bytes.
+
+    After `connection_age` seconds (10 % more or less) a connection takes no new calls; those that run go on.
+    """
     options = {
         # Two processes must not share a port: the second one is to fail, not to take half of the calls.
         "grpc.so_reuseport": 0,
@@ -55,6 +63,9 @@ def make_server(
         "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT * 1000,
         "grpc.keepalive_permit_without_calls": 0,
         "grpc.http2.min_ping_interval_without_data_ms": MIN_PING_INTERVAL * 1000,
+        # Clients ask DNS again only when a connection ends: without this, those that are connected would never send a
+        # call to a replica that came later (https://github.com/grpc/grpc/issues/12295).
+        "grpc.max_connection_age_ms": round(connection_age * 1000),
         "grpc.enable_channelz": int(channelz),
     }
     return grpc.aio.server(interceptors=interceptors, options=list(options.items()))

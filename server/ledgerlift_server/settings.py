@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     grpc_tls_client_ca: Path | None = None
     """PEM file; only clients with a certificate that one of these signed get a connection."""
 
+    grpc_max_connection_age: Seconds = 300.0
+    """After which a client is asked to connect anew, and hears of new replicas; running calls end where they are."""
+
     # Where documents and their records go.
     data_dir: Path = Path("data")
     """Holds the embedded database and the file store, where no other is set."""

@@ -63,6 +63,7 @@ TABLE: dict[str, tuple[str, ...]] = {
             *("db_pool_timeout", "db_connect_timeout", "db_statement_timeout", "db_lock_timeout", "db_slow_query"),
             *("db_recovery_timeout", "s3_connect_timeout", "s3_read_timeout", "s3_complete_timeout", "s3_client_ttl"),
             *("s3_recovery_timeout", "upload_budget_wait", "upload_stall_timeout", "default_request_timeout"),
+            "grpc_max_connection_age",
             *("upload_timeout", "health_cache_ttl", "health_check_timeout", "startup_timeout", "shutdown_grace"),
         ),
         SECONDS,
