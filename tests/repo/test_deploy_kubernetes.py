@@ -27,6 +27,8 @@ OLDEST, NEWEST = "1.30.0", "1.37.0"
 """Of Kubernetes: `preStop.sleep` is on from 1.30."""
 CLOSING = 10
 """Seconds that a server gets beyond the times that are set, to close its pools and end its process."""
+TUNNELS = (15008, 4143)
+"""Where meshes bring callers' connections to: Istio's ambient mode, Linkerd."""
 MAX_CONNECTIONS = 200
 """Of the database, as base/ledgerlift.env counts with it."""
 
@@ -184,7 +186,25 @@ def test_ports_are_where_it_listens(manifests: Manifests, settings_of: Any) -> N
     assert {port["name"]: port["targetPort"] for port in service["ports"]} == {name: name for name in ports}
     assert service["clusterIP"] == "None"
     allowed = [[port["port"] for port in rule["ports"]] for rule in manifests.one("NetworkPolicy")["spec"]["ingress"]]
-    assert allowed == [[ports["grpc"]], [ports["metrics"]]]
+    of_tls, of_mesh = [[ports["grpc"]], [ports["metrics"]]], [[ports["grpc"], *TUNNELS], [ports["metrics"]]]
+    assert allowed in (of_tls, [*of_mesh, [ports["grpc"]]])
+
+
+def test_a_mesh_is_let_through_and_lets_the_migration_end() -> None:
+    """Its tunnels to callers, its proxies to their control plane; and no proxy outlives what the Job is for."""
+    mesh, tls = Manifests.of("overlays/mesh"), Manifests.of("overlays/tls")
+    callers, _, probes = mesh.one("NetworkPolicy")["spec"]["ingress"]
+    assert probes["from"] == [{"ipBlock": {"cidr": "169.254.7.127/32"}}], "not for everybody"
+    assert {port["port"] for port in callers["ports"]} > {*TUNNELS}
+    assert callers["from"] == tls.one("NetworkPolicy")["spec"]["ingress"][0]["from"], "the label is the permission"
+    *others, control_plane = mesh.one("NetworkPolicy")["spec"]["egress"]
+    assert others == tls.one("NetworkPolicy")["spec"]["egress"]
+    assert "ports" not in control_plane
+    job, server = (mesh.one(kind)["spec"]["template"]["metadata"] for kind in ("Job", "Deployment"))
+    assert matches({"sidecar.istio.io/inject": "false"}, job["labels"])
+    assert job["annotations"] == {"linkerd.io/inject": "disabled"}
+    assert not server.keys() & {"annotations"}
+    assert "sidecar.istio.io/inject" not in server["labels"]
 
 
 def test_the_service_monitor_means_the_service(manifests: Manifests) -> None:
