@@ -72,6 +72,7 @@ async def test_taking_over_raises_the_epoch(ledger: SqlUploadLedger, sql: Sql) -
         lambda: ledger.record_parts(upload_id, 1, PART_SIZE, parts(2, 1), None),
         lambda: ledger.attach_multipart(upload_id, 1, "late"),
         lambda: ledger.begin_commit(upload_id, 1, PART_SIZE, _whole_plan(session, PART_SIZE)),
+        lambda: ledger.commit_put(upload_id, 1, single_put(session, b"late")),
         lambda: ledger.fail(upload_id, ChecksumMismatch("late"), epoch=1),
     ]
     for write in writes:
@@ -183,6 +184,8 @@ async def test_an_ended_session_refuses_every_write_by_its_state(
             await ledger.attach_multipart(upload_id, 1, "late")
         with pytest.raises(refusal):
             await ledger.begin_commit(upload_id, 1, before.persisted_size, single_put(before, b"late"))
+        with pytest.raises(refusal):
+            await ledger.commit_put(upload_id, 1, single_put(before, b"late"))
         assert await ledger.take("alice", upload_id) == before
         assert await ledger.get("alice", upload_id) == before
 

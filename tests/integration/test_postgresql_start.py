@@ -60,7 +60,7 @@ async def test_what_was_acknowledged_outlives_a_kill(start_server: StartServer, 
 
 async def test_a_crash_at_a_step_of_a_commit(start_server: StartServer, postgres_url: str) -> None:
     """The launcher for crash tests kills the process at the step that it is told, and not before."""
-    server = await start_server(DATABASE_URL=postgres_url, crash_at="committing")
+    server = await start_server(DATABASE_URL=postgres_url, crash_at="sealed")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await upload(server.address, b"x" * 1000)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

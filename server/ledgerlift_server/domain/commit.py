@@ -3,7 +3,8 @@
     ledger row ─> parts ─> COMMITTING ─> complete on the store ─> document + event + COMMITTED ─> answer
 
 A commit belongs to the server, not to the call that asked for it: a client that leaves cannot cancel
-half of it. COMMITTING only rolls forward; after a crash the janitor drives it again from the ledger.
+half of it. COMMITTING only rolls forward; after a crash the janitor drives it again from the ledger. A document
+below one part needs none of it: see `publish_put`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ledgerlift_server.domain.session_rules import refusal
 from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
 from ledgerlift_server.domain.store_port import InvalidPart, NoSuchMultipart, NoSuchObject, ObjectStore
-from ledgerlift_server.domain.upload_models import Published, StoredPart, UploadSession, UploadState
+from ledgerlift_server.domain.upload_models import CommitPlan, Published, StoredPart, UploadSession, UploadState
 from ledgerlift_server.domain.upload_tally import CommitTally
 from ledgerlift_server.errors import (
     ChecksumMismatch,
@@ -121,6 +122,17 @@ class Committer:
         self._delays[upload_id] = delays
         loop = asyncio.get_running_loop()
         self._later[upload_id] = loop.call_later(pause, self._drive_again, upload_id, owner)
+
+    async def publish_put(self, session: UploadSession, plan: CommitPlan) -> Published:
+        """Publish a document that one PutObject has stored. To be run under `own`. Raises what the ledger raises.
+
+        There is nothing to complete, so that one transaction carries it from ACTIVE to COMMITTED (ADR 0022). Where
+        that is not known to have held nothing is driven on: the session is as it was, or it is COMMITTED.
+        """
+        done = await self._ledger.commit_put(session.upload_id, session.epoch, plan)
+        self.tally.add(done.document.size, duplicate=done.session.duplicate)
+        self._checkpoint(Step.PUBLISHED)
+        return done
 
     async def publish(self, upload_id: str, owner: str) -> Published:
         """The steps after COMMITTING. To be run under `own`. What delays them is raised, and they are tried again."""

@@ -100,6 +100,13 @@ class UploadLedger(Protocol):
         `plan.declared_sha256`, when given, becomes the digest that the session's spec declares.
         """
 
+    async def commit_put(self, upload_id: str, epoch: int, plan: CommitPlan) -> Published:
+        """ACTIVE to COMMITTED in ONE transaction, of a document that one PutObject has stored whole.
+
+        `begin_commit` from nothing durable and `publish` at once: the compare-and-set of the one, the decisions
+        and the outcome of the other. `plan.sha256` is known.
+        """
+
     async def publish(self, upload_id: str, sha256: str) -> Published:
         """COMMITTING to COMMITTED: document, event and session in ONE transaction. Idempotent.
 

@@ -1,6 +1,7 @@
 """The upload state machine, and what follows from a state. Pure functions.
 
 ACTIVE ──finish_write, CAS──> COMMITTING ──publish──> COMMITTED
+  │ ├─ finish_write, one object has it whole ───────> COMMITTED
   │ ├─ wrong digest, type, too large ┴─ refused ────> FAILED
   │ ├─ CancelUpload ────────────────────────────────> CANCELLED
   │ └─ lifetime over ───────────────────────────────> EXPIRED

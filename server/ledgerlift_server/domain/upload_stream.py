@@ -232,21 +232,29 @@ class SessionStream:
             raise RuntimeError(f"{sealed.size} bytes were sealed, {self._position.end} were received")
         plan = self._plan(sealed, declared_digests)
         self._tools.pipeline.checkpoint(Step.SEALED)
+        published = await (self._commit_put(plan) if plan.single_put else self._commit_parts(sealed, plan))
+        self._tools.pulses.nudge(session.upload_id)
+        self._tools.on_removals()
+        return published
+
+    async def _commit_put(self, plan: CommitPlan) -> Published:
+        try:
+            return await self._tools.committer.publish_put(self.session, plan)
+        except (errors.UploadCancelled, errors.UploadExpired):
+            # It was stored when what the session had left was removed already.
+            with suppress(errors.LedgerLiftError):
+                await self._tools.pipeline.store.delete(plan.object_name)
+            raise
+
+    async def _commit_parts(self, sealed: Sealed, plan: CommitPlan) -> Published:
+        session, committer = self.session, self._tools.committer
         try:
             await self._tools.ledger.begin_commit(session.upload_id, session.epoch, sealed.persisted_size, plan)
         except (errors.DependencyUnavailable, errors.DeadlineExceeded) as unknown:
             # Only the answer may have been lost: then it is COMMITTING.
-            self._tools.committer.drive_later(session.upload_id, session.owner, unknown)
+            committer.drive_later(session.upload_id, session.owner, unknown)
             raise
-        except (errors.UploadCancelled, errors.UploadExpired):
-            if sealed.single_put is not None:  # stored when what the session had left was removed already
-                with suppress(errors.LedgerLiftError):
-                    await self._tools.pipeline.store.delete(sealed.single_put)
-            raise
-        published = await self._tools.committer.publish(session.upload_id, session.owner)
-        self._tools.pulses.nudge(session.upload_id)
-        self._tools.on_removals()
-        return published
+        return await committer.publish(session.upload_id, session.owner)
 
     def _plan(self, sealed: Sealed, declared_digests: frozenset[str]) -> CommitPlan:
         return CommitPlan(

@@ -1,4 +1,4 @@
-"""`domain/commit.py`: once COMMITTING, only forward, whoever leaves, crashes or is faster."""
+"""`domain/commit.py`: once COMMITTING, only forward, whoever leaves, crashes or is faster; a small one at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledgerlift_server import errors
 from ledgerlift_server.domain.commit import AGAIN_AFTER
 from ledgerlift_server.domain.store_port import InvalidPart
 from ledgerlift_server.domain.upload_entry import ABANDONED_AFTER
-from ledgerlift_server.domain.upload_models import UploadSession, UploadState
+from ledgerlift_server.domain.upload_models import CommitPlan, Receipt, UploadSession, UploadState
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
 from tests.support.databases import run_sql
@@ -24,13 +24,15 @@ from tests.support.upload_rig import (
     Script,
     UploadRig,
     content,
+    digest,
     failing,
     message,
     stream,
 )
 
 STEPS = ("committing", "before_complete", "completed", "published")
-SIZES = (100, 3 * PART + 5)
+IN_PARTS = 3 * PART + 5
+SIZES = (100, IN_PARTS)
 
 
 def crashing(at: str) -> Any:
@@ -51,26 +53,28 @@ async def committed(running: Any) -> Committed:
 
 
 async def left_committing(rig: UploadRig, data: bytes, **declared: Any) -> UploadSession:
-    """A session that a server left right after BEGIN COMMIT."""
-    replica = rig.replica(checkpoint=crashing("committing"))
+    """A session that a server left right after BEGIN COMMIT: of a small document, one of an earlier version."""
+    small = len(data) < PART
+    replica = rig.replica(checkpoint=crashing("sealed" if small else "committing"))
     with pytest.raises(asyncio.CancelledError):
         await replica.run(*stream(data, to=spec(**declared)))
-    session = await rig.session()
+    session = await rig.ledger.get(OWNER, replica.announced[0].upload_id)
+    if small:
+        sha256 = digest(data)
+        plan = CommitPlan(len(data), sha256, session.put_name(1), True, (), Receipt(len(data), 0, 1, sha256), None)
+        await rig.ledger.begin_commit(session.upload_id, session.epoch, 0, plan)
+        session = await rig.ledger.get(OWNER, session.upload_id)
     assert session.state is UploadState.COMMITTING
     return session
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("step", STEPS)
-async def test_a_commit_that_was_broken_off_anywhere_is_rolled_forward(rig: UploadRig, step: str, size: int) -> None:
+async def test_a_commit_that_was_broken_off_anywhere_is_rolled_forward(rig: UploadRig, step: str) -> None:
     """By the janitor of another server: one document, whole; what was done already is not done twice."""
-    data = content(size)
+    data = content(IN_PARTS)
     broken = rig.replica(checkpoint=crashing(step))
-    outcome = await asyncio.gather(broken.run(*stream(data, to=spec(request_id="r"))), return_exceptions=True)
-    if step == "before_complete" and size < PART:
-        assert isinstance(outcome[0], Committed), "a single object has nothing to complete"
-    else:
-        assert isinstance(outcome[0], asyncio.CancelledError)
+    with pytest.raises(asyncio.CancelledError):
+        await broken.run(*stream(data, to=spec(request_id="r")))
     other = rig.replica()
     await other.janitor.run_once()
     (document,) = await rig.all_documents()
@@ -82,22 +86,45 @@ async def test_a_commit_that_was_broken_off_anywhere_is_rolled_forward(rig: Uplo
     assert again.document == document
 
 
+async def test_a_small_document_is_committed_in_one_transaction(rig: UploadRig, replica: Replica) -> None:
+    """There is nothing to complete, and so no COMMITTING that somebody would have to drive."""
+    data = content(100)
+    await rig.check_whole((await committed(replica.run(*stream(data, to=spec())))).document, data)
+    assert [replica.ledger.count(method) for method in ("commit_put", "begin_commit", "publish")] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_small_commit_of_unknown_outcome_is_there_whole_or_not_at_all(
+    rig: UploadRig, replica: Replica, when: str
+) -> None:
+    """Whoever comes again with the request id gets the one document; nothing else is left in the store."""
+    hooks = replica.ledger.before if when == "before" else replica.ledger.after
+    hooks["commit_put"] = failing(errors.DeadlineExceeded("of unknown outcome"), times=1)
+    data, asked = content(100), spec(request_id="r")
+    with pytest.raises(errors.DeadlineExceeded):
+        await replica.run(*stream(data, to=asked))
+    assert (await rig.session()).state is (UploadState.ACTIVE if when == "before" else UploadState.COMMITTED)
+    await rig.check_whole((await committed(rig.replica().run(*stream(data, to=asked)))).document, data)
+    (document,) = await rig.all_documents()
+    await replica.janitor.run_once()
+    assert await rig.objects() == {document.object_name}
+
+
 @pytest.mark.parametrize(
     ("size", "method"),
     [
         (100, "put"),
-        (100, "begin_commit"),
-        (100, "publish"),
-        (3 * PART + 5, "complete_multipart"),
-        (3 * PART + 5, "begin_commit"),
-        (3 * PART + 5, "publish"),
+        (100, "commit_put"),
+        (IN_PARTS, "complete_multipart"),
+        (IN_PARTS, "begin_commit"),
+        (IN_PARTS, "publish"),
     ],
 )
 async def test_a_client_that_leaves_cannot_cancel_half_of_a_commit(
     rig: UploadRig, replica: Replica, size: int, method: str
 ) -> None:
     """From `finish_write` on it is the server's own."""
-    watched = replica.ledger if method in ("begin_commit", "publish") else replica.store
+    watched = replica.ledger if method in ("begin_commit", "publish", "commit_put") else replica.store
     gate = watched.before[method] = Gate()
     data = content(size)
     running = asyncio.create_task(replica.run(*stream(data, to=spec())))
@@ -217,7 +244,7 @@ async def test_a_part_replaced_by_the_same_bytes_does_no_harm(
     rig: UploadRig, replica: Replica, sqlite_url: str
 ) -> None:
     """A late write of a fenced holder gave it another ETag: completed with the listed one."""
-    data = content(3 * PART + 5)
+    data = content(IN_PARTS)
     session = await left_committing(rig, data)
     run_sql(sqlite_url, "UPDATE parts SET etag = 'what the ledger knows' WHERE number = 2")
     published = await replica.committer.drive(session)
@@ -299,9 +326,7 @@ async def test_the_same_for_a_small_document_that_is_read_back(rig: UploadRig, s
     """Its object is gone when it is to be hashed."""
     data = content(100)
     first = await committed(rig.replica().run(*stream(data, to=spec())))
-    broken = rig.replica(checkpoint=crashing("committing"))
-    with pytest.raises(asyncio.CancelledError):
-        await broken.run(*stream(data, to=spec(filename="again.bin"), size=50))
+    await left_committing(rig, data, filename="again.bin")
     run_sql(sqlite_url, "UPDATE sessions SET final_sha256 = NULL WHERE state = 'COMMITTING'")
     slow, fast = rig.replica(), rig.replica()
     gate = slow.store.before["read"] = Gate()
@@ -349,11 +374,9 @@ async def test_closing_waits_for_every_commit(rig: UploadRig, replica: Replica) 
     assert (await committed(older)).document == newer.document
 
 
-@pytest.mark.parametrize(
-    ("method", "size"), [("complete_multipart", 3 * PART + 5), ("publish", 100), ("begin_commit", 100)]
-)
+@pytest.mark.parametrize("method", ["complete_multipart", "publish", "begin_commit"])
 async def test_a_commit_that_was_delayed_is_driven_again_without_the_janitor(
-    rig: UploadRig, replica: Replica, method: str, size: int
+    rig: UploadRig, replica: Replica, method: str
 ) -> None:
     """Also when only the answer to BEGIN COMMIT was lost. Who asks again is not kept waiting for minutes."""
     watched = replica.store if method == "complete_multipart" else replica.ledger
@@ -361,7 +384,7 @@ async def test_a_commit_that_was_delayed_is_driven_again_without_the_janitor(
     hooks[method] = failing(
         errors.DependencyUnavailable("connection lost"), times=1 if method == "begin_commit" else 2
     )
-    data = content(size)
+    data = content(IN_PARTS)
     with pytest.raises(errors.DependencyUnavailable):
         await replica.run(*stream(data, to=spec(request_id="r")))
     assert (await rig.session()).state is UploadState.COMMITTING
@@ -392,7 +415,7 @@ async def test_whatever_delays_a_commit_it_is_driven_again(
     hooks = replica.ledger.after if method == "begin_commit" else replica.ledger.before
     hooks[method] = failing(delay, times=1)
     with pytest.raises(type(delay)):
-        await replica.run(*stream(content(5), to=spec()))
+        await replica.run(*stream(content(IN_PARTS), to=spec()))
     assert (await rig.session()).state is UploadState.COMMITTING
     await rig.clock.advance(AGAIN_AFTER[0])
     await replica.committer.idle()
@@ -403,7 +426,7 @@ async def test_a_delayed_commit_is_not_driven_for_ever(rig: UploadRig, replica: 
     """After the last pause it is left to the janitor, which may be another replica's."""
     replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
     with pytest.raises(errors.DependencyUnavailable):
-        await replica.run(*stream(content(5), to=spec()))
+        await replica.run(*stream(content(IN_PARTS), to=spec()))
     for attempt, pause in enumerate(AGAIN_AFTER, start=2):
         await rig.clock.advance(pause)
         await replica.committer.idle()
@@ -420,7 +443,7 @@ async def test_a_janitor_that_drives_meanwhile_does_not_multiply_the_attempts(
     rig.clock.stand_still()
     replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
     with pytest.raises(errors.DependencyUnavailable):
-        await replica.run(*stream(content(5), to=spec()))
+        await replica.run(*stream(content(IN_PARTS), to=spec()))
     await replica.janitor.run_once(drift=False)
     assert replica.ledger.count("publish") == 2
     await rig.clock.advance(AGAIN_AFTER[0])
@@ -432,7 +455,7 @@ async def test_a_closed_committer_drives_nothing_again(rig: UploadRig, replica: 
     """The process is about to end, and what it works with is closed next."""
     replica.ledger.before["publish"] = failing(errors.DependencyUnavailable("connection lost"))
     with pytest.raises(errors.DependencyUnavailable):
-        await replica.run(*stream(content(5), to=spec()))
+        await replica.run(*stream(content(IN_PARTS), to=spec()))
     await replica.committer.close()
     await rig.clock.advance(sum(AGAIN_AFTER))
     await replica.committer.idle()
@@ -448,7 +471,7 @@ async def test_a_commit_that_fails_while_the_committer_closes_is_left(rig: Uploa
         raise errors.DependencyUnavailable("down")
 
     replica.ledger.before["publish"] = hook
-    running = asyncio.create_task(replica.run(*stream(content(5), to=spec())))
+    running = asyncio.create_task(replica.run(*stream(content(IN_PARTS), to=spec())))
     await until(lambda: gate.arrived == 1)
     closing = asyncio.create_task(replica.committer.close())
     await turns()

@@ -56,7 +56,7 @@ async def test_a_multipart_upload_on_its_way_into_the_ledger_is_left_alone(rig: 
 
 async def test_a_small_object_on_its_way_into_the_ledger_is_left_alone(rig: UploadRig, replica: Replica) -> None:
     """It was put, and its commit is about to begin."""
-    gate = replica.ledger.before["begin_commit"] = Gate()
+    gate = replica.ledger.before["commit_put"] = Gate()
     running = asyncio.create_task(replica.run(*stream(content(5), to=spec())))
     await until(lambda: gate.arrived == 1)
     assert (await compared(replica)).orphan_objects == 0

@@ -70,7 +70,7 @@ async def test_whoever_loses_the_lease_begins_no_further_step(
     left_committing = rig.replica()
     left_committing.ledger.before["publish"] = failing(errors.DependencyUnavailable("down"))
     with pytest.raises(errors.DependencyUnavailable):
-        await left_committing.run(*stream(content(5), to=spec()))
+        await left_committing.run(*stream(content(PART + 5), to=spec()))
     await replica.run(message(to=spec()))
     run_sql(sqlite_url, "UPDATE sessions SET expire_time = create_time WHERE state = 'ACTIVE'")
     ended = (await replica.uploads.open(caller(), spec())).session
@@ -163,7 +163,7 @@ async def test_a_commit_that_cannot_be_driven_does_not_hold_up_the_others(
     sessions = []
     for number in range(3):
         with pytest.raises(errors.DependencyUnavailable):
-            await stuck.run(*stream(content(100, seed=number), to=spec()))
+            await stuck.run(*stream(content(PART + 5, seed=number), to=spec()))
         sessions.append(stuck.announced[-1].upload_id)
     await rig.maintenance.queue_removal("objects/gone", None)
     replica.ledger.before["publish"] = failing(defect, lambda upload_id, _: upload_id == sessions[0])
@@ -177,7 +177,7 @@ async def test_a_long_commit_does_not_cost_the_lease(rig: UploadRig) -> None:
     broken = rig.replica()
     broken.ledger.before["publish"] = failing(errors.DependencyUnavailable("down"))
     with pytest.raises(errors.DependencyUnavailable):
-        await broken.run(*stream(content(100), to=spec()))
+        await broken.run(*stream(content(PART + 5), to=spec()))
     replica = rig.replica(janitor=JanitorOptions(commit_idle=0.0, lease=90.0))
     maintenance = replica.maintenance
     gate = replica.ledger.before["publish"] = Gate()

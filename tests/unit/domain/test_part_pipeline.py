@@ -469,12 +469,14 @@ async def test_the_commit_has_a_time_of_its_own_as_well(rig: UploadRig, replica:
         assert deadline is not None
         deadlines.append(deadline.remaining())
 
-    replica.store.before["put"] = look
-    for method in ("begin_commit", "publish"):
+    for method in ("put", "complete_multipart"):
+        replica.store.before[method] = look
+    for method in ("commit_put", "begin_commit", "publish"):
         replica.ledger.before[method] = look
     with deadline_scope(rig.clock.deadline(15.0)):
         await committed(replica.run(*stream(content(4), to=spec())))
-    assert len(deadlines) == 3
+        await committed(replica.run(*stream(content(PART + 4), to=spec())))
+    assert len(deadlines) == 5
     assert all(OPTIONS.commit_timeout - 10 < left <= OPTIONS.commit_timeout for left in deadlines)
 
 

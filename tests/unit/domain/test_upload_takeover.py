@@ -105,10 +105,11 @@ async def test_a_fenced_stream_writes_nothing_more(rig: UploadRig, replica: Repl
     await rig.check_whole((await committed(second)).document, data)
 
 
-async def test_a_fenced_stream_does_not_commit(rig: UploadRig, replica: Replica) -> None:
+@pytest.mark.parametrize(("size", "method"), [(100, "commit_put"), (PART + 5, "begin_commit")])
+async def test_a_fenced_stream_does_not_commit(rig: UploadRig, replica: Replica, size: int, method: str) -> None:
     """It had all bytes stored, but the session is another's by now."""
-    gate = replica.ledger.before["begin_commit"] = Gate()
-    data = content(100)
+    gate = replica.ledger.before[method] = Gate()
+    data = content(size)
     first = begin(replica, Script(*stream(data, to=spec())))
     await until(lambda: gate.arrived == 1)
     other = rig.replica()
@@ -120,8 +121,9 @@ async def test_a_fenced_stream_does_not_commit(rig: UploadRig, replica: Replica)
         await first
     assert await rig.all_documents() == ()
     other_bytes = content(90, seed=1)
-    source.send(message(other_bytes, finish=True))
-    await rig.check_whole((await committed(second)).document, other_bytes)
+    source.send(message(other_bytes, offset=(await rig.session()).persisted_size, finish=True))
+    kept = data[: size // PART * PART]
+    await rig.check_whole((await committed(second)).document, kept + other_bytes)
 
 
 async def test_the_older_streams_multipart_is_not_left_behind(rig: UploadRig, replica: Replica) -> None:
@@ -350,7 +352,7 @@ async def test_newcomers_wait_for_a_commit_and_get_its_document(
 async def test_a_newcomer_does_not_wait_for_a_commit_beyond_its_deadline(rig: UploadRig, replica: Replica) -> None:
     """UPLOAD_COMMITTING: the result will be there shortly."""
     gate = replica.ledger.before["publish"] = Gate()
-    first = begin(replica, Script(*stream(content(9), to=spec(request_id="r"))))
+    first = begin(replica, Script(*stream(content(PART + 9), to=spec(request_id="r"))))
     await until(lambda: gate.arrived == 1)
     with deadline_scope(rig.clock.deadline(10.0)):
         late = begin(replica, Script(message(to=spec(request_id="r"))))

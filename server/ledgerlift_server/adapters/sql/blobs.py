@@ -8,9 +8,9 @@ document.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select, update
 
 from ledgerlift_server.adapters.sql.outbox import queue_removals
 from ledgerlift_server.adapters.sql.tables import blobs
@@ -28,23 +28,23 @@ class Blob:
     documents: int
 
 
+_LOCK = (
+    select(blobs)
+    .where(blobs.c.owner == bindparam("of_owner"), blobs.c.sha256 == bindparam("of_sha256"))
+    .with_for_update()
+)
+_ADD = insert(blobs)
+
+
 def lock_blob(tx: Transaction, owner: str, sha256: str) -> Blob | None:
     """The blob, locked until the transaction's end. None: no document of the owner has these bytes."""
-    row = tx.first(select(blobs).where(_is(owner, sha256)).with_for_update())
+    row = tx.first(_LOCK, {"of_owner": owner, "of_sha256": sha256})
     return None if row is None else Blob(**row)
 
 
 def add_blob(tx: Transaction, blob: Blob) -> None:
     """The first of its digest. When another transaction was faster, this one is run again."""
-    tx.run(
-        insert(blobs).values(
-            owner=blob.owner,
-            sha256=blob.sha256,
-            object_name=blob.object_name,
-            size=blob.size,
-            documents=blob.documents,
-        )
-    )
+    tx.run(_ADD, asdict(blob))
 
 
 def count_up(tx: Transaction, blob: Blob) -> None:

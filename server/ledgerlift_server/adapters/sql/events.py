@@ -34,6 +34,7 @@ _CURRENT_ERA = select(event_era.c.era).scalar_subquery()
 # Two columns more on every row that is read: they say whether its position is settled.
 _COLUMNS = (events, oldest_running_xid().label("horizon"), _CURRENT_ERA.label("current_era"))
 _APPEND = insert(events).values(era=_CURRENT_ERA, xid=current_xid(), create_time=now())
+_APPEND_AND_READ = _APPEND.returning(events)
 _POSITION = (events.c.era, events.c.xid, events.c.id)
 
 
@@ -55,7 +56,7 @@ class NewEvent:
 
 def append_event(tx: Transaction, new: NewEvent, new_id: Callable[[], str]) -> Event:
     """Add an entry. A taken idempotency key makes the transaction run again."""
-    row = tx.one(_APPEND.values(_values(new, new_id)).returning(events))
+    row = tx.one(_APPEND_AND_READ, _values(new, new_id))
     return event_from(row, position_of(row))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, select, update
 
 from ledgerlift_server.adapters.sql import publish, sessions
 from ledgerlift_server.adapters.sql.ids import new_id
 from ledgerlift_server.adapters.sql.paging import PAGE_BYTES, PageTokens, read_page, time_and_id
-from ledgerlift_server.adapters.sql.rows import part_from, receipt_values, session_from
+from ledgerlift_server.adapters.sql.rows import part_from, plan_values, session_from
 from ledgerlift_server.adapters.sql.tables import parts as parts_table
 from ledgerlift_server.adapters.sql.tables import sessions as sessions_table
 from ledgerlift_server.adapters.sql.transactions import Database, Transaction
@@ -31,6 +31,11 @@ from ledgerlift_server.domain.upload_models import (
 from ledgerlift_server.errors import LedgerLiftError, UploadAlreadyCommitted
 
 _s = sessions_table.c
+
+_MORE_PARTS = _s.part_count + bindparam("more_parts", type_=Integer)
+_RECORD_PARTS = sessions.advancing(part_count=_MORE_PARTS, expire_time=now(_s.lifetime))
+_BEGIN_COMMIT = sessions.advancing(part_count=_MORE_PARTS, state=UploadState.COMMITTING.value)
+_PARTS = select(parts_table).where(parts_table.c.upload_id == bindparam("id")).order_by(parts_table.c.number)
 
 
 class SqlUploadLedger:
@@ -99,13 +104,13 @@ class SqlUploadLedger:
         def work(tx: Transaction) -> None:
             row = sessions.advance(
                 tx,
+                _RECORD_PARTS,
                 upload_id,
                 epoch,
                 persisted_size,
                 persisted_size + sum(part.size for part in parts),
-                part_count=_s.part_count + len(parts),
+                more_parts=len(parts),
                 sha_state=sha_state,
-                expire_time=now(_s.lifetime),
             )
             sessions.add_parts(tx, upload_id, row["part_count"], parts)
 
@@ -113,39 +118,44 @@ class SqlUploadLedger:
 
     async def parts(self, upload_id: str) -> Sequence[StoredPart]:
         """See the port."""
-        statement = select(parts_table).where(parts_table.c.upload_id == upload_id).order_by(parts_table.c.number)
-        return await self._database.read("ledger.parts", lambda tx: [part_from(row) for row in tx.all(statement)])
+        return await self._database.read(
+            "ledger.parts", lambda tx: [part_from(row) for row in tx.all(_PARTS, {"id": upload_id})]
+        )
 
     async def begin_commit(self, upload_id: str, epoch: int, persisted_size: int, plan: CommitPlan) -> None:
         """See the port. Raises ValueError when the parts do not add up to the plan's size."""
         if not plan.single_put and persisted_size + sum(part.size for part in plan.tail) != plan.size:
             raise ValueError(f"the parts do not add up to {plan.size} bytes")
-        declared = {} if plan.declared_sha256 is None else {"declared_sha256": plan.declared_sha256}
 
         def work(tx: Transaction) -> None:
             row = sessions.advance(
                 tx,
+                _BEGIN_COMMIT,
                 upload_id,
                 epoch,
                 persisted_size,
                 plan.size,
-                state=UploadState.COMMITTING.value,
-                part_count=_s.part_count + len(plan.tail),
-                final_size=plan.size,
-                final_sha256=plan.sha256,
-                final_object=plan.object_name,
-                **receipt_values(plan.receipt),
-                **declared,
+                more_parts=len(plan.tail),
+                **plan_values(plan),
             )
             sessions.add_parts(tx, upload_id, row["part_count"], plan.tail)
 
         await self._database.write("ledger.begin_commit", work)
 
+    async def commit_put(self, upload_id: str, epoch: int, plan: CommitPlan) -> Published:
+        """See the port."""
+        return await self._published(
+            "ledger.commit_put", lambda tx: publish.commit_put(tx, upload_id, epoch, plan, self._new_id)
+        )
+
     async def publish(self, upload_id: str, sha256: str) -> Published:
         """See the port."""
-        outcome = await self._database.write(
+        return await self._published(
             "ledger.publish", lambda tx: publish.publish_session(tx, upload_id, sha256, self._new_id)
         )
+
+    async def _published(self, name: str, work: Callable[[Transaction], Published | LedgerLiftError]) -> Published:
+        outcome = await self._database.write(name, work)
         if isinstance(outcome, LedgerLiftError):
             raise outcome
         return outcome

@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping
 
 from ledgerlift_server.domain.models import Document, ProcessingStatus
 from ledgerlift_server.domain.upload_models import (
+    CommitPlan,
     DuplicatePolicy,
     NewSession,
     Receipt,
@@ -96,6 +97,18 @@ def receipt_values(receipt: Receipt) -> dict[str, Any]:
         "receipt_bytes_skipped": receipt.bytes_skipped,
         "receipt_part_count": receipt.part_count,
         "receipt_sha256": receipt.sha256,
+    }
+
+
+def plan_values(plan: CommitPlan) -> dict[str, Any]:
+    """Columns of a session that its commit decides."""
+    declared = {} if plan.declared_sha256 is None else {"declared_sha256": plan.declared_sha256}
+    return {
+        "final_size": plan.size,
+        "final_sha256": plan.sha256,
+        "final_object": plan.object_name,
+        **receipt_values(plan.receipt),
+        **declared,
     }
 
 

@@ -7,7 +7,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from ledgerlift_server.adapters.sql.events import NewEvent, append_events
 from ledgerlift_server.adapters.sql.outbox import queue_removals
@@ -21,13 +34,26 @@ from ledgerlift_server.domain.session_rules import leftovers, refusal
 from ledgerlift_server.domain.upload_models import StoredPart, UploadFilter, UploadSession, UploadState
 from ledgerlift_server.errors import UploadNotFound
 
+_OF_ID = select(sessions).where(sessions.c.upload_id == bindparam("id"))
+_OF_OWNER = _OF_ID.where(sessions.c.owner == bindparam("of_owner"))
+_LOCKED = _OF_ID.with_for_update()
+_LIVE = select(sessions).where(
+    sessions.c.owner == bindparam("of_owner"), sessions.c.request_id == bindparam("of_request"), text(LIVE)
+)
+_ADD_PARTS = insert(parts)
 
-def find_session(tx: Transaction, upload_id: str, *, owner: str | None = None, lock: bool = False) -> RowMapping:
+
+def find_session(tx: Transaction, upload_id: str, *, owner: str | None = None) -> RowMapping:
     """The row of a session. Raises UploadNotFound, for another owner's too."""
-    statement = select(sessions).where(sessions.c.upload_id == upload_id)
-    if owner is not None:
-        statement = statement.where(sessions.c.owner == owner)
-    row = tx.first(statement.with_for_update() if lock else statement)
+    row = tx.first(_OF_ID if owner is None else _OF_OWNER, {"id": upload_id, "of_owner": owner})
+    if row is None:
+        raise UploadNotFound(upload_id)
+    return row
+
+
+def lock_session(tx: Transaction, upload_id: str) -> RowMapping:
+    """The same, locked until the transaction's end."""
+    row = tx.first(_LOCKED, {"id": upload_id})
     if row is None:
         raise UploadNotFound(upload_id)
     return row
@@ -35,13 +61,7 @@ def find_session(tx: Transaction, upload_id: str, *, owner: str | None = None, l
 
 def find_live(tx: Transaction, owner: str, request_id: str) -> RowMapping | None:
     """The row of the one live session of a request id."""
-    return tx.first(
-        select(sessions).where(
-            sessions.c.owner == owner,
-            sessions.c.request_id == request_id,
-            text(LIVE),
-        )
-    )
+    return tx.first(_LIVE, {"of_owner": owner, "of_request": request_id})
 
 
 def list_sessions(
@@ -58,17 +78,31 @@ def list_sessions(
     return statement.order_by(sessions.c.create_time.desc(), sessions.c.upload_id.desc()).limit(limit)
 
 
-def advance(tx: Transaction, upload_id: str, epoch: int, before: int, after: int, **values: Any) -> RowMapping:
-    """The compare-and-set of a holder: from `before` durable bytes to `after`. The new row.
+def advancing(**expressions: Any) -> ReturningUpdate[Any]:
+    """The compare-and-set of a holder, for `advance`. `expressions` are columns that the database computes."""
+    return (
+        update(sessions)
+        .where(held(bindparam("id"), bindparam("held_epoch")), sessions.c.persisted_size == bindparam("before"))
+        .values(update_time=now(), **expressions)
+        .returning(sessions)
+    )
+
+
+def advance(
+    tx: Transaction,
+    statement: ReturningUpdate[Any],
+    upload_id: str,
+    epoch: int,
+    before: int,
+    after: int,
+    **values: Any,
+) -> RowMapping:
+    """From `before` durable bytes to `after`, by a `statement` of `advancing`. The new row.
 
     Raises what refuses it: UploadSuperseded, the error of the state, UploadNotFound.
     """
-    row = tx.first(
-        update(sessions)
-        .where(held(upload_id, epoch), sessions.c.persisted_size == before)
-        .values(persisted_size=after, update_time=now(), **values)
-        .returning(sessions)
-    )
+    held_now = {"id": upload_id, "held_epoch": epoch, "before": before, "persisted_size": after}
+    row = tx.first(statement, held_now | values)
     if row is None:
         raise refusal(session_from(find_session(tx, upload_id)), epoch)
     return row
@@ -96,7 +130,7 @@ def add_parts(tx: Transaction, upload_id: str, last: int, added: Sequence[Stored
     numbers = [part.number for part in added]
     if numbers != list(range(last - len(added) + 1, last + 1)):
         raise ValueError(f"parts {numbers} do not follow the recorded ones up to {last - len(added)}")
-    tx.insert_all(insert(parts), [part_values(upload_id, part) for part in added])
+    tx.insert_all(_ADD_PARTS, [part_values(upload_id, part) for part in added])
 
 
 def end_sessions(
@@ -158,7 +192,7 @@ def _ending(row: RowMapping, event: EventType, actor: str | None, request_id: st
     )
 
 
-def held(upload_id: str, epoch: int) -> ColumnElement[bool]:
+def held(upload_id: str | BindParameter[str], epoch: int | BindParameter[int]) -> ColumnElement[bool]:
     """The session, while the holder of `epoch` may write to it."""
     return and_(
         sessions.c.upload_id == upload_id,

@@ -31,33 +31,40 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+Values = Mapping[str, Any]
+
+
 class Transaction:
-    """What `work` gets. Every method is one statement."""
+    """What `work` gets. Every method is one statement, with the values of its `bindparam`s and columns.
+
+    A statement that is made once, as a constant, is compiled once and has its place in the cache: to make a statement
+    and look it up took a third of the time of a short transaction (measured).
+    """
 
     def __init__(self, connection: Connection) -> None:
         """The connection has begun a transaction."""
         self._connection = connection
 
-    def first(self, statement: Executable) -> RowMapping | None:
+    def first(self, statement: Executable, values: Values | None = None) -> RowMapping | None:
         """The first row, None without one."""
-        return self._connection.execute(statement).mappings().first()
+        return self._connection.execute(statement, values).mappings().first()
 
-    def one(self, statement: Executable) -> RowMapping:
+    def one(self, statement: Executable, values: Values | None = None) -> RowMapping:
         """The only row."""
-        return self._connection.execute(statement).mappings().one()
+        return self._connection.execute(statement, values).mappings().one()
 
-    def all(self, statement: Executable) -> Sequence[RowMapping]:
+    def all(self, statement: Executable, values: Values | None = None) -> Sequence[RowMapping]:
         """All rows."""
-        return self._connection.execute(statement).mappings().all()
+        return self._connection.execute(statement, values).mappings().all()
 
-    def run(self, statement: Executable) -> int:
+    def run(self, statement: Executable, values: Values | None = None) -> int:
         """Execute; how many rows were changed."""
-        return self._connection.execute(statement).rowcount
+        return self._connection.execute(statement, values).rowcount
 
-    def insert_all(self, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+    def insert_all(self, statement: Insert, rows: Sequence[Values]) -> None:
         """Insert all of `rows`, none of them where there are none."""
         if rows:
-            self._connection.execute(statement, rows)
+            self._connection.execute(statement, rows[0] if len(rows) == 1 else rows)
 
     def upsert(self, table: Table) -> postgresql_dialect.Insert:
         """An INSERT that knows ON CONFLICT; both databases spell it alike."""
