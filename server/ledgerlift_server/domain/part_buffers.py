@@ -14,10 +14,16 @@ still fits beside them: every holder can make progress alone, and nobody can blo
 from __future__ import annotations
 
 import asyncio
+import mmap
 import sys
 from collections import deque
 
 from ledgerlift_server.errors import Overloaded
+
+Memory = bytearray | mmap.mmap
+
+PAGES = 1024 * 1024
+"""Bytes from which on a buffer begins at a page: such memory can be written to a disk past its page cache."""
 
 
 class PartBuffer:
@@ -25,7 +31,7 @@ class PartBuffer:
 
     __slots__ = ("_memory", "capacity", "filled")
 
-    def __init__(self, memory: bytearray, capacity: int) -> None:
+    def __init__(self, memory: Memory, capacity: int) -> None:
         self._memory = memory
         self.capacity = capacity
         self.filled = 0
@@ -59,7 +65,7 @@ class BufferBudget:
         self._transit = min(transit, max(0, total - largest))  # a budget of one buffer has no room for more
         self._places = asyncio.Semaphore((total - largest) // self._transit if self._transit else sys.maxsize)
         self._used = 0
-        self._kept: list[bytearray] = []
+        self._kept: list[Memory] = []
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
@@ -83,7 +89,7 @@ class BufferBudget:
         await self._reserve(capacity)
         try:
             return PartBuffer(self._memory(capacity), capacity)
-        except MemoryError as exc:
+        except (MemoryError, OSError) as exc:  # OSError: of mmap
             self._release(capacity)
             raise _overloaded(f"no memory for a part of {capacity} bytes") from exc
 
@@ -158,11 +164,13 @@ class BufferBudget:
             else:
                 return
 
-    def _memory(self, capacity: int) -> bytearray:
+    def _memory(self, capacity: int) -> Memory:
         for index, memory in enumerate(self._kept):
             if len(memory) == capacity:
                 return self._kept.pop(index)
-        return bytearray(capacity)
+        if capacity < PAGES:
+            return bytearray(capacity)
+        return mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _overloaded(why: str) -> Overloaded:

@@ -19,6 +19,7 @@ from typing import Any
 from crc32c import crc32c as crc32c_of
 
 from ledgerlift_server.adapters.filesystem.durable import sync_file
+from ledgerlift_server.adapters.filesystem.straight import Writer
 from ledgerlift_server.domain.store_port import IntegrityRefused
 from ledgerlift_server.errors import DeadlineExceeded, StoredObjectCorrupt
 from ledgerlift_server.resilience.deadline import current_deadline
@@ -28,7 +29,7 @@ Facts = Mapping[str, Any]
 _END = struct.Struct("<II8s")
 _MAGIC = b"LLFILE01"
 _STEP = 1024 * 1024
-"""Bytes that are summed and written at a time: still in the processor's cache when they are written."""
+"""Bytes that are summed and written at a time: between, the deadline is looked at."""
 _USUAL_FACTS = 1024
 """Bytes read at the file's end in one go; more only where the facts are longer."""
 
@@ -43,11 +44,12 @@ def sealed_file(path: Path, body: memoryview, facts: Facts, *, crc32c: int | Non
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
-            computed = _write_body(fd, body)
+            writer = Writer(fd, len(body))
+            computed = _write_body(writer, body)
             if crc32c is not None and computed != crc32c:
                 raise IntegrityRefused(f"{len(body)} bytes with CRC-32C {computed:#010x}, said was {crc32c:#010x}")
             text = json.dumps(facts, separators=(",", ":")).encode()
-            _write(fd, memoryview(text + _END.pack(len(text), crc32c_of(text), _MAGIC)))
+            writer.write(memoryview(text + _END.pack(len(text), crc32c_of(text), _MAGIC)))
             sync_file(fd)
         finally:
             os.close(fd)
@@ -93,7 +95,7 @@ def _facts_of(fd: int, name: str) -> Facts:
     raise StoredObjectCorrupt(f"the file {name} of the object store is damaged")
 
 
-def _write_body(fd: int, body: memoryview) -> int:
+def _write_body(writer: Writer, body: memoryview) -> int:
     crc = 0
     for start in range(0, len(body), _STEP):
         deadline = current_deadline()
@@ -101,10 +103,5 @@ def _write_body(fd: int, body: memoryview) -> int:
             raise DeadlineExceeded("the deadline passed while bytes were written")
         step = body[start : start + _STEP]
         crc = crc32c_of(step, crc)
-        _write(fd, step)
+        writer.write(step)
     return crc
-
-
-def _write(fd: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
