@@ -333,6 +333,7 @@ class UploadRig:
         orphan_age: float = 0.0,
         checkpoint: Callable[[str], None] = lambda _: None,
         offload: Offload | None = None,
+        record_patience: float = 0.1,
     ) -> Replica:
         """One more server over the same stores."""
         ledger, store, maintenance = Watched(self.ledger), Watched(self.store), Watched(self.maintenance)
@@ -369,6 +370,7 @@ class UploadRig:
                 crc32c=crc32c,
                 parts_in_flight=options.parts_in_flight,
                 part_timeout=options.part_timeout,
+                record_patience=record_patience,
                 checkpoint=checkpoint,
             ),
             options=options,

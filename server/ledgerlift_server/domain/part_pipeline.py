@@ -65,7 +65,7 @@ class PartPipeline:
         self._tools = tools
         self._admit_head = admit_head
         self._on_failure = on_failure
-        self._record = PartRecord(session, tools.ledger, on_durable=on_durable)
+        self._record = PartRecord(session, tools.ledger, patience=tools.record_patience, on_durable=on_durable)
         self._accepted_size = session.persisted_size
         self._part_count = session.part_count
         self._filling: PartBuffer | None = None
@@ -186,6 +186,8 @@ class PartPipeline:
         part = Part(self._part_count, buffer.filled)
         self._record.add(part)
         turn = self._hash.turn()
+        if self._slots.locked():  # the next part would wait for what is gathered
+            self._record.hurry()
         with deadline_scope(Deadline.after(self._tools.part_timeout), detached=True):
             return self._carrying(self._carry(part, buffer, turn))
 
@@ -215,7 +217,7 @@ class PartPipeline:
         for failed in results:
             if failed is not None:
                 raise failed
-        recorded = await self._record.update()
+        recorded = await self._record.update(at_once=self._ended or self._slots.locked())
         if recorded:
             self._tools.checkpoint(Step.PARTS_RECORDED)
         for _ in range(recorded):
@@ -252,6 +254,7 @@ class PartPipeline:
         """Drop what is no whole part. A whole one, whose call ended while it waited for its turn, has it yet."""
         if not self._ended:
             self._ended = True
+            self._record.hurry()
             if self._filling is not None and self._filling.filled == self._session.part_size:
                 self._carrying(self._carry_last())
             else:

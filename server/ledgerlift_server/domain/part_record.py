@@ -1,7 +1,7 @@
 """The parts of one stream on their way into the ledger: only the contiguous prefix is ever recorded.
 
-Parts become durable in any order. Whoever made one durable records all that now lie behind the prefix
-without a gap; parts that became durable while one transaction ran share the next.
+Parts become durable in any order. Whoever made one durable waits a little for others, and records all that now lie
+behind the prefix without a gap: on a fast stream a transaction for each part was a tenth of the server's work.
 """
 
 from __future__ import annotations
@@ -30,12 +30,19 @@ class Part:
 class PartRecord:
     """What the ledger knows of a stream's parts, and what it does not know yet."""
 
-    def __init__(self, session: UploadSession, ledger: UploadLedger, *, on_durable: Callable[[], None]) -> None:
-        """`on_durable` is called when the durable size has grown."""
+    def __init__(
+        self, session: UploadSession, ledger: UploadLedger, *, patience: float, on_durable: Callable[[], None]
+    ) -> None:
+        """`patience` is how many seconds a durable part waits for others to share its transaction, at the most.
+
+        `on_durable` is called when the durable size has grown.
+        """
         self._session = session
         self._ledger = ledger
+        self._patience = patience
         self._on_durable = on_durable
         self._unrecorded: deque[Part] = deque()
+        self._gathering: asyncio.Future[None] | None = None
         self._turn = asyncio.Lock()
         self._closed = False
         self.persisted_size = session.persisted_size
@@ -45,11 +52,18 @@ class PartRecord:
         """The next part in order."""
         self._unrecorded.append(part)
 
-    async def update(self) -> int:
-        """Record what has become durable behind the prefix; how many parts that were.
+    async def update(self, *, at_once: bool) -> int:
+        """Record what has become durable behind the prefix, `at_once` or when others had their chance to share the
+        transaction; how many parts that were. 0 where another call waits already and will record them all.
 
         Raises what the ledger raises; records nothing then.
         """
+        if at_once:
+            self.hurry()
+        if self._gathering is not None or not self._ready():
+            return 0
+        if not at_once:
+            await self._gather()
         async with self._turn:
             ready = self._ready()
             if not ready:
@@ -71,6 +85,18 @@ class PartRecord:
                 self.part_count += 1
         self._on_durable()
         return len(ready)
+
+    def hurry(self) -> None:
+        """Whoever waits for others waits no longer."""
+        if self._gathering is not None and not self._gathering.done():
+            self._gathering.set_result(None)
+
+    async def _gather(self) -> None:
+        self._gathering = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait({self._gathering}, timeout=self._patience)
+        finally:
+            self._gathering = None
 
     async def close(self) -> tuple[StoredPart, ...]:
         """Record nothing more. The stored parts that the ledger has not seen, in order."""

@@ -16,7 +16,7 @@ from ledgerlift_server.domain.store_port import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class PipelineTools:
-    """What every pipeline works with; one instance for the whole server. `part_timeout` is in seconds."""
+    """What every pipeline works with; one instance for the whole server. Times are in seconds."""
 
     store: ObjectStore
     ledger: UploadLedger
@@ -25,6 +25,8 @@ class PipelineTools:
     crc32c: Crc32c
     parts_in_flight: int
     part_timeout: float
+    record_patience: float = 0.1
+    """How long a part that is durable waits for others, at the most, before it is recorded."""
     settling: Settling = field(default_factory=Settling)
     checkpoint: Checkpoint = no_checkpoint
     spans: Spans = NO_SPANS

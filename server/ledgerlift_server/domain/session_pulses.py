@@ -3,8 +3,8 @@
 Streams must learn that they were superseded, waiters that a result is there, watchers that bytes
 became durable, on whichever replica it happened. One query per `interval` asks for all followed
 sessions at once, however many there are; what happens in this process is looked at immediately
-(`nudge`), but not more often than `LOOKS_PER_INTERVAL` allows: every stored part is a nudge. Nothing
-here decides anything: the ledger's compare-and-set does (rule 4).
+(`nudge`, `moved`), but not more often than `LOOKS_PER_INTERVAL` allows. Nothing here decides
+anything: the ledger's compare-and-set does (rule 4).
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class SessionPulses:
     def nudge(self, upload_id: str) -> None:
         """Something changed here: look now, if anybody follows."""
         if upload_id in self._listeners:
+            self._wake.set()
+
+    def moved(self, upload_id: str) -> None:
+        """The stream that carries it has stored more: look now, if anybody else follows. The stream knows."""
+        if len(self._listeners.get(upload_id, ())) > 1:
             self._wake.set()
 
     async def run(self) -> None:

@@ -108,7 +108,7 @@ class SessionStream:
             hasher,
             tools.pipeline,
             admit_head=self._admit_head,
-            on_durable=lambda: tools.pulses.nudge(session.upload_id),
+            on_durable=lambda: tools.pulses.moved(session.upload_id),
             on_failure=self.interrupt,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from ledgerlift_server.domain.upload_stream import Committed
+from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
 from tests.support.domain_objects import spec
 from tests.support.upload_rig import OPTIONS, PART, Gate, Replica, Script, UploadRig, content, stream
@@ -34,5 +34,18 @@ async def test_what_a_crash_can_cost_is_bounded(rig: UploadRig, replica: Replica
     held.open()
     source.send(messages[-1])
     outcome = await call
+    assert isinstance(outcome, Committed)
+    await rig.check_whole(outcome.document, data)
+
+
+async def test_nobody_waits_for_parts_that_are_gathered(rig: UploadRig) -> None:
+    """Parts wait for others to share their transaction, but no part waits for them, and no stream that has ended."""
+    replica, data = rig.replica(record_patience=3600), content(PARTS * PART)
+    async with asyncio.timeout(60):
+        stopped = await replica.run(*stream(data[: -2 * PART], to=spec(), size=PART, finish=False))
+        assert isinstance(stopped, Stopped)
+        assert stopped.session.persisted_size == len(data) - 2 * PART
+        messages = stream(data[-2 * PART :], to=stopped.session.upload_id, size=PART)
+        outcome = await replica.run(*messages)
     assert isinstance(outcome, Committed)
     await rig.check_whole(outcome.document, data)

@@ -156,7 +156,7 @@ async def test_a_nudge_during_a_query_is_looked_at_after_it() -> None:
 
 
 async def test_a_storm_of_nudges_is_a_handful_of_queries() -> None:
-    """Every stored part nudges; the database is not asked for each."""
+    """The database is not asked for each."""
     sessions = Sessions()
     sessions.put("a")
     async with running(sessions) as (pulses, clock):
@@ -167,6 +167,26 @@ async def test_a_storm_of_nudges_is_a_handful_of_queries() -> None:
                 pulses.nudge("a")
                 await clock.advance(INTERVAL / 100)
             assert LOOKS_PER_INTERVAL - 2 <= len(sessions.asked) - asked <= LOOKS_PER_INTERVAL + 1
+
+
+async def test_what_a_stream_stores_is_looked_at_for_others_only() -> None:
+    """It follows its own session, and knows how far it is: only somebody beside it makes the database be asked."""
+    sessions, seen = Sessions(), list[SessionPulse]()
+    sessions.put("a")
+    async with running(sessions) as (pulses, clock):
+        with pulses.follow("a", lambda _: None):
+            await turns()
+            await clock.advance(INTERVAL / 2)
+            asked = len(sessions.asked)
+            pulses.moved("a")
+            pulses.moved("nobody's")
+            await turns()
+            assert len(sessions.asked) == asked
+            with pulses.follow("a", seen.append):
+                news = sessions.put("a", persisted_size=64)
+                pulses.moved("a")
+                await turns()
+                assert seen[-1] == news
 
 
 async def test_a_follower_that_came_during_a_query_is_not_forgotten() -> None:
