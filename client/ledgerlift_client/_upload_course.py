@@ -187,7 +187,7 @@ class UploadCourse:
         if upload.state is not UploadState.ACTIVE:
             self.step = Hear(upload.upload_id)
         elif self._following and not self._stands_still(upload, grew):
-            self.step = Wait(self._retry.pause(FOLLOW_POLL, self._taken_over(upload)), None)
+            self.step = Wait(self._retry.pause(FOLLOW_POLL, self._carried(upload)), None)
         else:
             self._following = False
             self._check_size(upload)
@@ -284,11 +284,15 @@ class UploadCourse:
         if upload_id:
             self.upload_id = upload_id
 
-    def _taken_over(self, upload: Upload) -> errors.LedgerLiftError:
+    def _carried(self, upload: Upload) -> errors.LedgerLiftError:
+        # As the server puts it to those that it lets wait: who asks again gets the document, or the session that its
+        # holder has left.
         return self.about(
-            errors.UploadSuperseded(
-                f"another stream carries upload {upload.upload_id}; {upload.persisted_size} bytes are durable",
-                reason="UPLOAD_SUPERSEDED",
+            errors.UploadCommitting(
+                f"another stream carries upload {upload.upload_id}, {upload.persisted_size} bytes of it are durable",
+                reason="UPLOAD_COMMITTING",
+                retryable=True,
+                retry_after=FOLLOW_POLL,
             )
         )
 

@@ -1,7 +1,6 @@
 """The asyncio client with the face of the blocking one, for callers that are threads.
 
-All such clients are on the campaign's own loop. With several in one process a call of 15 s once took 43 s, though its
-server had answered: they share what wakes them up in grpcio 1.85. That this was the cause has not been shown.
+All such clients are on the campaign's own loop, as the coroutines of one program are.
 """
 
 from __future__ import annotations

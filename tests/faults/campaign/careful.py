@@ -26,6 +26,8 @@ LARGE = 0.12
 REMEMBERED = 20
 """Unfinished uploads that a caller may come back to."""
 
+_OTHER_SIDE = (errors.UploadSuperseded,)
+"""What a side of a race may be told whose time is over when the other one takes the session."""
 _FINE = (errors.TryLater, errors.DeadlineExceeded)
 """Errors that say nothing but: not now."""
 
@@ -123,10 +125,11 @@ class Careful:
         upload = self._new()
         outcomes: list[str] = []
         second = threading.Thread(
-            target=lambda: outcomes.append(self._done(lambda: self._send(self._other, *upload))), daemon=True
+            target=lambda: outcomes.append(self._done(lambda: self._send(self._other, *upload), _OTHER_SIDE)),
+            daemon=True,
         )
         second.start()
-        first = self._done(lambda: self._send(self._client, *upload))
+        first = self._done(lambda: self._send(self._client, *upload), _OTHER_SIDE)
         second.join(TRANSFER + LATE)
         if not outcomes:
             self._model.accuse(f"{self._name}: the other side of a race did not end, or raised what it must not")
@@ -199,12 +202,12 @@ class Careful:
         if (document.document_id, document.sha256, document.size) != (one.document_id, one.sha256, one.size):
             self._model.accuse(f"{self._name}: told {document} of {one}")
 
-    def _done(self, work: Callable[[], object]) -> str:
-        """OK, or what our client raised."""
+    def _done(self, work: Callable[[], object], also: tuple[type[LedgerLiftError], ...] = ()) -> str:
+        """OK, or what our client raised. `also`: errors that may be told here."""
         try:
             work()
         except LedgerLiftError as error:
-            if not isinstance(error, self._fine) and not self._was_deleted(error):
+            if not isinstance(error, (*self._fine, *also)) and not self._was_deleted(error):
                 how = f"{error.code}, {error.attempts} attempts, request {error.request_id}"
                 self._model.accuse(f"{self._name}: told {error!r} ({how}), doing {work}")
             return error.reason or (error.code.name if error.code is not None else type(error).__name__)

@@ -47,8 +47,9 @@ class Total:
 
     @property
     def problems(self) -> list[str]:
-        """What was wrong; also, where hardly a round could be played, why."""
-        return self.wrong + (self.broken_off if len(self.broken_off) > MOST_BROKEN_OFF else [])
+        """What was wrong; also, where none or hardly a round could be played, why."""
+        proves_nothing = not self.rounds or len(self.broken_off) > MOST_BROKEN_OFF
+        return self.wrong + (self.broken_off if proves_nothing else [])
 
     def add(self, outcome: Outcome) -> None:
         """One round more."""

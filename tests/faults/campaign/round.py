@@ -89,7 +89,7 @@ async def play(ground: Ground, schedule: Schedule) -> Outcome:
                 model.accuse(f"a server ended with {code}: {server.output[-2000:]}")
         await asyncio.to_thread(witness.stop, TRANSFER)
         late = comparing or clock_jumps
-        wrong = await judge(site.stores, model, listener.heard, orphans_are_late=late)
+        wrong = await judge(site.stores, model, listener.heard, landed=site.landed, orphans_are_late=late)
         wrong += [
             sentence
             for server in site.servers

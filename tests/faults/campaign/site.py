@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
@@ -147,6 +148,18 @@ class Site:
     def target(self) -> str:
         """All of them, for a client."""
         return "ipv4:" + ",".join(self.addresses)
+
+    def landed(self, name: str) -> datetime | None:
+        """When an object came to be there, to more than the seconds of S3; None: what the store says counts.
+
+        versitygw gives a file its name when it is whole, and that is when its inode was changed last.
+        """
+        if self.ground.installation is None:
+            return None
+        objects = self.ground.installation.folder / "s3" / "data" / self.stores.environment["S3_BUCKET"]
+        with suppress(FileNotFoundError):
+            return datetime.fromtimestamp((objects / name).stat().st_ctime, UTC)
+        return None
 
     @property
     def database_url(self) -> str:

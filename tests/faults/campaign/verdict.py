@@ -9,7 +9,7 @@ compared             another pass: nothing is left over at all
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from ledgerlift_server.domain.models import Event, EventFilter, EventType
@@ -23,6 +23,7 @@ from tests.support.stores import EMBEDDED, Stores
 PROBE = "/probe/"
 """In names of what a server makes, as it starts, to find out what its store can do. No row ever stands for it: of one
 that is killed meanwhile only the comparison finds it."""
+Landed = Callable[[str], datetime | None]
 LISTED = 10_000
 """Of a store, at a time."""
 _PARTS = """
@@ -32,10 +33,13 @@ _PARTS = """
 """
 
 
-async def judge(stores: Stores, model: Model, heard: list[str], *, orphans_are_late: bool) -> list[str]:
+async def judge(
+    stores: Stores, model: Model, heard: list[str], *, landed: Landed, orphans_are_late: bool
+) -> list[str]:
     """A sentence for everything that does not hold. No server may run.
 
-    `heard`: the trail as somebody heard it. `orphans_are_late`: whoever compares the stores has been at work
+    `heard`: the trail as somebody heard it. `landed`: when an object came to be there, where that is known better
+    than by its store. `orphans_are_late`: whoever compares the stores has been at work
     meanwhile, so that nothing can be said of what the outbox alone has to remove.
     """
     wrong = [
@@ -47,7 +51,7 @@ async def judge(stores: Stores, model: Model, heard: list[str], *, orphans_are_l
     _let_time_pass(stores)
     await clean_up(stores, drift=False)
     if not orphans_are_late:
-        wrong += await _forgotten(stores)
+        wrong += await _forgotten(stores, landed)
     await clean_up(stores)
     found = await everything(stores)
     events = await _trail(stores)
@@ -72,11 +76,11 @@ def _let_time_pass(stores: Stores) -> None:
         run_sql(stores.database_url, statement.replace("LONG_AGO", long_ago))
 
 
-async def _forgotten(stores: Stores) -> list[str]:
+async def _forgotten(stores: Stores, landed: Landed) -> list[str]:
     """What only a comparison of the stores can find, though whoever ended the session could have written it down.
 
     An object that came after its session's end is nobody's fault: a server that was frozen or cut off had it on its
-    way. By the store's clock, which in S3 has seconds. Nor is a multipart upload that no row has ever named.
+    way. Nor is a multipart upload that no row has ever named.
     """
     async with opened(stores) as core:
         sessions = {session.object_name: session for session in await all_sessions(core)}
@@ -89,7 +93,8 @@ async def _forgotten(stores: Stores) -> list[str]:
         multiparts = await core.store.list_multiparts(limit=LISTED)
     kept = {row["object_name"] for row in run_sql(stores.database_url, "SELECT object_name FROM blobs")}
     wrong = []
-    for name, since in objects:
+    for name, told in objects:
+        since = landed(name) or told
         session = sessions.get(name) or sessions.get(name.rpartition(".")[0])
         if name not in kept and PROBE not in name and (session is None or since <= session.update_time):
             wrong.append(f"object {name} of {since} is left over and in no outbox; its session: {session}")

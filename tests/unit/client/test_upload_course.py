@@ -64,11 +64,22 @@ class Course:
     """A course with a clock and without luck, and the steps that it takes."""
 
     def __init__(
-        self, size: int | None, *, segment: int = 50, replay: int | None = None, upload_id: str | None = None
+        self,
+        size: int | None,
+        *,
+        segment: int = 50,
+        replay: int | None = None,
+        upload_id: str | None = None,
+        timeout: float | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.retry = RetryState(
-            Backoff(0.1, 1.0), max_attempts=3, patience=120.0, clock=self.clock, uniform=lambda low, high: high
+            Backoff(0.1, 1.0),
+            deadline=None if timeout is None else self.clock() + timeout,
+            max_attempts=3,
+            patience=120.0,
+            clock=self.clock,
+            uniform=lambda low, high: high,
         )
         self.it = UploadCourse(SegmentRule(size, segment, replay), self.retry, upload_id=upload_id)
 
@@ -331,6 +342,20 @@ def test_a_session_whose_holder_died_is_taken_over() -> None:
     course.it.answered(partial(30), position=0, upload_id="u")
     assert course.it.step == Send("u", 30, 50)
     assert TAKE_OVER_AFTER <= waited <= TAKE_OVER_AFTER + 2 * FOLLOW_POLL
+
+
+def test_a_follower_whose_time_is_over_may_ask_again() -> None:
+    """Who sends now may have died: its caller is not told that it was refused, for the same request id goes on."""
+    course = Course(100, timeout=40.0)
+    course.it.opened(session(), None, False)
+    course.it.failed(errors.UploadSuperseded("newer"))
+    with pytest.raises(errors.UploadCommitting) as told:  # noqa: PT012 - the waits are the behaviour
+        while True:
+            course.wait()
+            course.it.found(session(30))
+    assert told.value.retryable
+    assert told.value.reason == "UPLOAD_COMMITTING"
+    assert told.value.metadata == {"upload_id": "u", "persisted_size": "30"}
 
 
 def test_a_session_that_never_ends_is_given_up() -> None:
