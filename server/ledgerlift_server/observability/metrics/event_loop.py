@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from ledgerlift_server.resilience.deadline import Clock
 
 INTERVAL = 0.5
-"""Seconds between two looks."""
+"""Seconds between two looks, on average."""
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the buckets, in seconds."""
 
@@ -20,11 +22,17 @@ class EventLoopLag:
     """Asks the loop for a turn at a known time, and notes by how much later it comes."""
 
     def __init__(
-        self, registry: CollectorRegistry, *, interval: float = INTERVAL, clock: Clock = time.monotonic
+        self,
+        registry: CollectorRegistry,
+        *,
+        interval: float = INTERVAL,
+        clock: Clock = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        """`interval` in seconds."""
+        """`interval` in seconds. `chance` is from 0 to 1."""
         self._interval = interval
         self._clock = clock
+        self._chance = chance
         self._due = math.inf
         self._lag = Histogram(
             "ledgerlift_event_loop_lag_seconds",
@@ -43,8 +51,11 @@ class EventLoopLag:
         """Look until cancelled."""
         try:
             while True:
-                self._due = self._clock() + self._interval
-                await asyncio.sleep(self._interval)
+                # By chance: a look begins with a turn, and so does what holds the loop up. Half a second of that,
+                # over and over, would end each time just when it is looked at: late for everybody, and never seen.
+                pause = self._interval * (0.5 + self._chance())
+                self._due = self._clock() + pause
+                await asyncio.sleep(pause)
                 self._lag.observe(max(0.0, self._clock() - self._due))
         finally:
             self._due = math.inf
