@@ -35,6 +35,7 @@ KNOWN_COMMANDS = {
     *("base64", "bash", "cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "grep", "head", "jq", "kill"),
     *("kubectl", "ls", "mkdir", "pip", "python", "python3", "sed", "sha256sum", "sleep", "source", "tail", "trap"),
     *("wait", "grpcurl", "grpc_health_probe", "toxiproxy-server", "versitygw", "kustomize", "pg_dump", "pg_restore"),
+    "psql",
     *("set", ".", "tee"),
 }
 OWN_FOLDERS = ("scripts", "demo", "docs", "deploy", "protos", "tests", "benchmarks", ".ci")

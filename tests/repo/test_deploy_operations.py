@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 from ledgerlift_client import LedgerLiftClient, errors
+from ledgerlift_server.adapters.sql import migrate
 
 from tests.repo.memory_formula import IDLE, PER_DOWNLOAD, SLACK
 from tests.repo.readme import Block, blocks, copied_checkout, perform
-from tests.support.postgres import PostgresServer, postgres_program
+from tests.support.postgres import USER, PostgresServer, postgres_program
 from tests.support.programs import environment
 from tests.support.s3 import S3Server, make_client
 from tests.support.server import StartServer
@@ -25,6 +28,7 @@ EXPECTED = {
     "kustomize": "kind: Deployment\n",
     "pg_dump": "",
     "pg_restore": "servers made for 0001 or newer may run on it\n",
+    "psql": "ALTER ROLE\n",
 }
 """What each block that is run has in it, and says."""
 
@@ -54,7 +58,10 @@ async def test_its_commands_bring_a_document_back(
     s3_server: S3Server,
     tmp_path: Path,
 ) -> None:
-    """Backed up, and restored into an empty database: what was there is there, and later objects stay for a while."""
+    """Backed up, and restored into an empty database: what was there is there, and later objects stay for a while.
+
+    Then the password is turned over to a second role: it reads, writes and migrates, and owns nothing.
+    """
     tool("kustomize")
     checkout = copied_checkout(tmp_path / "checkout")
     told = {
@@ -101,6 +108,22 @@ async def test_its_commands_bring_a_document_back(
         b"before the backup",
         b"after the backup",
     }
+    await second.stop()
+
+    try:
+        await run("psql", DATABASE_URL=postgres_empty_url, NEXT_PASSWORD="another")  # noqa: S106 - nobody's
+        turned = postgres_empty_url.replace(f"//{USER}@", f"//{USER}_b@")
+        await asyncio.to_thread(migrate, turned)
+        third = await start_server(DATABASE_URL=turned, **store)
+        assert await asyncio.to_thread(download, third.address, before) == b"before the backup"
+        await asyncio.to_thread(upload, third.address, b"by the other role")
+        await third.stop()
+        with closing(psycopg2.connect(turned)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE of_the_next_version ()")
+        owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+        assert postgres_server.execute(owners, postgres_empty_url.rpartition("/")[2]) == [(USER,)]
+    finally:
+        postgres_server.execute(f"DROP ROLE IF EXISTS {USER}_b")
 
 
 def contents(server: S3Server, bucket: str) -> set[bytes]:
