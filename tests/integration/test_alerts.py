@@ -87,8 +87,8 @@ async def server_that_is_well(folder: Path, metrics: str) -> AsyncIterator[Serve
     """In a process of its own, so that what is done to the others does not make it late."""
     often = {"JANITOR_INTERVAL": "0.1", "JANITOR_DRIFT_INTERVAL": "0.1", "HEALTH_CACHE_TTL": "0.2"}
     process = ServerProcess(folder, {"METRICS_ADDRESS": metrics, **often})
-    await process.start()
     try:
+        await process.start()
         yield process
     finally:
         await process.kill()

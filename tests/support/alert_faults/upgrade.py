@@ -63,8 +63,8 @@ async def upgrade_that_goes_wrong(ground: Ground, metrics: Sequence[str]) -> Asy
             await asyncio.Event().wait()
 
     async with AsyncExitStack() as stack:
-        await process.start()
         stack.push_async_callback(process.kill)
+        await process.start()
         await stack.enter_async_context(channel_to(ground.folder / "kept", kept))
         yield go_wrong
 
