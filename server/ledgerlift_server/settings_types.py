@@ -21,6 +21,8 @@ def _comma_separated(value: object) -> object:
 
 def _names_or_none(value: object) -> object:
     names = _comma_separated(_lower(value))
+    if names == () and isinstance(value, str):
+        raise ValueError("must be names separated by commas, or `none`")
     return () if names == ("none",) else names
 
 

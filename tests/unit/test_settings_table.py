@@ -92,7 +92,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "log_format": ("xml",),
     "otel_traces_exporter": ("jaeger",),
     "otel_exporter_otlp_protocol": ("udp",),
-    "readiness_checks": ("redis", "none,database"),
+    "readiness_checks": ("redis", "none,database", ","),
     **dict.fromkeys(("high_cpu_percent", "high_memory_percent", "high_disk_percent"), PERCENT),
 }
 """By setting: values of which none is right, whatever the others are."""
