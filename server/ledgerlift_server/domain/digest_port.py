@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-Crc32c = Callable[[memoryview], int]
-"""CRC-32C (Castagnoli, unmasked) of the bytes, 0 to 2**32 - 1. Reads the bytes in place, without the GIL."""
+
+class Crc32c(Protocol):
+    """CRC-32C (Castagnoli, unmasked), 0 to 2**32 - 1."""
+
+    def __call__(self, view: memoryview, before: int = 0, /) -> int:
+        """Of the bytes of `view` behind others whose CRC is `before`. Reads in place, without the GIL."""
 
 
 class Hasher(Protocol):

@@ -29,12 +29,14 @@ PAGES = 1024 * 1024
 class PartBuffer:
     """Up to `capacity` bytes on their way to the store. Filled by one task, then only read."""
 
-    __slots__ = ("_memory", "capacity", "filled")
+    __slots__ = ("_memory", "capacity", "crc32c", "filled")
 
     def __init__(self, memory: Memory, capacity: int) -> None:
         self._memory = memory
         self.capacity = capacity
         self.filled = 0
+        self.crc32c = 0
+        """Of what was filled in; whoever does that keeps it."""
 
     @property
     def room(self) -> int:

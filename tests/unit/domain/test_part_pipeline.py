@@ -13,6 +13,7 @@ from ledgerlift_server import errors
 from ledgerlift_server.adapters.digest import HashlibHashers
 from ledgerlift_server.domain.offload_port import Offload
 from ledgerlift_server.domain.ordered_hash import INLINE_SIZE
+from ledgerlift_server.domain.part_buffers import PartBuffer
 from ledgerlift_server.domain.session_multipart import SessionMultipart
 from ledgerlift_server.domain.store_port import IntegrityRefused
 from ledgerlift_server.domain.upload_models import UploadState
@@ -330,6 +331,23 @@ async def test_bytes_damaged_on_their_way_to_the_store_are_sent_once_more(
         with pytest.raises(errors.DependencyUnavailable, match="twice"):
             await running
         assert (await rig.session()).state is UploadState.ACTIVE
+
+
+async def test_bytes_damaged_on_their_way_into_a_part_are_not_stored(
+    rig: UploadRig, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is given the sum of what was received, and refuses what is not that."""
+    append = PartBuffer.append
+
+    def damaging(buffer: PartBuffer, data: memoryview) -> None:
+        append(buffer, data)
+        buffer.view()[-1] ^= 1
+
+    monkeypatch.setattr(PartBuffer, "append", damaging)
+    with pytest.raises(errors.DependencyUnavailable, match="twice"):
+        await replica.run(*stream(content(3 * PART), to=spec()))
+    session = await rig.session()
+    assert (session.state, session.persisted_size) == (UploadState.ACTIVE, 0)
 
 
 async def test_a_multipart_upload_that_cannot_be_begun_fails_the_stream(rig: UploadRig, replica: Replica) -> None:

@@ -34,6 +34,12 @@ def test_the_examples_of_rfc_3720(data: bytes, expected: int) -> None:
     assert crc32c(memoryview(data)) == expected
 
 
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_a_sum_goes_on_behind_other_bytes(before: bytes, behind: bytes) -> None:
+    """Piece by piece it is that of the whole."""
+    assert crc32c(memoryview(behind), crc32c(memoryview(before))) == crc32c(memoryview(before + behind))
+
+
 @given(st.binary(max_size=600), st.integers(0, 9), st.booleans())
 def test_every_checksum_is_that_of_the_definition(data: bytes, skip: int, writable: bool) -> None:
     """Of a part of any memory, from any alignment."""
