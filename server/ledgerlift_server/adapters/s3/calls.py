@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 from ledgerlift_server.adapters.s3.clients import Clients
 from ledgerlift_server.adapters.s3.failures import credentials_are_stale, is_transient, translate
 from ledgerlift_server.adapters.s3.options import S3Options
-from ledgerlift_server.adapters.s3.transport import patience
+from ledgerlift_server.adapters.s3.transport import attempt
 from ledgerlift_server.errors import DeadlineExceeded
 from ledgerlift_server.resilience.deadline import time_left
 from ledgerlift_server.resilience.retry import Attempts, RetryBudget, RetryPolicy
@@ -70,7 +70,8 @@ class Calls:
             if time_left(math.inf) <= _DEADLINE_TOLERANCE:
                 raise DeadlineExceeded("the object store was not asked before the deadline")
             try:
-                with patience(self._options.read_timeout if wait is None else wait):
+                patience = self._options.read_timeout if wait is None else wait
+                with attempt(patience=patience, asks=attempts is not None):
                     result = call(self._clients.current())
             except ParamValidationError:
                 raise  # a defect of ours

@@ -47,7 +47,7 @@ class LentBody:
 
 
 def as_body(view: memoryview) -> Any:
-    """`view` for a request. An empty one is sent as bytes: a file would ask the store for its consent first.
+    """`view` for a request. An empty one is sent as bytes: a file may ask the store for its consent first.
 
     Typed as Any, for the stubs want all that files can.
     """

@@ -2,6 +2,11 @@
 
 botocore sets timeouts once for a client, and urllib3 sends under the timeout for connecting. Here each request
 gets its own, from `current_deadline()`, which a thread of the bulkhead sees as the task that called it does.
+
+botocore asks before each body whether the store wants it (`Expect: 100-continue`): a round trip for each part. Here
+a body is sent at once, and only a further attempt asks. Measured with 50 ms before the store: 76 MiB/s where it was
+57. A store that refuses without reading the body may close the connection before its answer has been read; where that
+is lost, the question brings it.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnection,
     AWSHTTPSConnectionPool,
 )
+from botocore.handlers import add_expect_header
 from urllib3.util import Timeout
 
 from ledgerlift_server.resilience.deadline import time_left
@@ -28,25 +34,35 @@ _LEAST = 0.001
 """Seconds; urllib3 takes no timeout of 0."""
 
 _patience: ContextVar[float] = ContextVar("patience")
+_asks: ContextVar[bool] = ContextVar("asks")
 
 
 @contextmanager
-def patience(seconds: float) -> Iterator[None]:
-    """Let the requests of the block wait so long for the store to take or give the next bytes."""
-    token = _patience.set(seconds)
+def attempt(*, patience: float, asks: bool) -> Iterator[None]:
+    """Let the requests of the block wait `patience` seconds for the store to take or give the next bytes, and ask the
+    store before they send a body."""
+    set_before, asked_before = _patience.set(patience), _asks.set(asks)
     try:
         yield
     finally:
-        _patience.reset(token)
+        _patience.reset(set_before)
+        _asks.reset(asked_before)
 
 
 def install(client: Any) -> None:
-    """Make `client` use the pools below. To be called before its first request; then only under `patience`.
+    """Make `client` use the pools below. To be called before its first request; then only within an `attempt`.
 
     There is no public way to them: `Config` has one timeout for all requests. A botocore that keeps its pools
     elsewhere is an AttributeError here, at start, and not a timeout that is quietly ignored.
     """
     client._endpoint.http_session._pool_classes_by_scheme.update(http=_HTTPPool, https=_HTTPSPool)
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    client.meta.events.register("before-call.s3", _ask)
+
+
+def _ask(**request: Any) -> None:
+    if _asks.get():
+        add_expect_header(**request)
 
 
 def _bytes_timeout() -> float:

@@ -16,6 +16,7 @@ from ledgerlift_server.adapters.s3.clients import Clients
 from ledgerlift_server.adapters.s3.integrity import Integrity
 from ledgerlift_server.adapters.s3.multiparts import S3Multiparts
 from ledgerlift_server.adapters.s3.objects import S3Objects
+from ledgerlift_server.domain.store_port import NoSuchMultipart
 
 from tests.support.object_stores import content
 from tests.support.s3 import credentials_at
@@ -31,6 +32,9 @@ FOUND = (
 READ = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 10-1009/5000\r\nContent-Length: 1000\r\n\r\n" + bytes(
     BODY
 )
+REFUSAL = b"<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>"
+REFUSED = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(REFUSAL) + REFUSAL
+"""Answered before the body is read."""
 T = TypeVar("T")
 PATIENCE = 20
 """Seconds after which a call does hang; each here takes milliseconds."""
@@ -44,6 +48,8 @@ class Peer:
 
     def __init__(self, answers: list[tuple[bytes, bytes]]) -> None:
         self.answers = answers
+        self.asked: list[bool] = []
+        """Of each request, whether it asked before its body."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._serve, daemon=True).start()
         options = S3Options(**credentials_at(f"http://127.0.0.1:{self._listener.getsockname()[1]}"))
@@ -63,11 +69,12 @@ class Peer:
             with connection, connection.makefile("rb") as request:
                 head = b"".join(iter(request.readline, b"\r\n")).lower()
                 interim, final = self.answers.pop(0)
-                if b"expect: 100-continue" in head:
+                self.asked.append(b"expect: 100-continue" in head)
+                if self.asked[-1]:
                     connection.sendall(interim)
                     if interim != CONTINUE:
                         continue
-                if b"content-length: " in head:
+                if final != REFUSED and b"content-length: " in head:
                     request.read(int(head.partition(b"content-length: ")[2].split()[0]))
                 connection.sendall(final)
 
@@ -119,6 +126,29 @@ def test_bytes_whose_head_is_cut_short_are_read_again(answering: Answering, cut:
 @pytest.mark.parametrize("cut", range(len(CONTINUE)))
 def test_a_go_ahead_that_is_cut_short_does_not_hold_the_thread(answering: Answering, cut: int) -> None:
     """botocore waits for the end of its head even when the connection has ended: a thread at 100 %, for ever."""
-    peer = answering((CONTINUE[:cut], b""), (CONTINUE, STORED))
+    peer = answering((b"", b""), (CONTINUE[:cut], b""), (CONTINUE, STORED))
     part = within_patience(lambda: peer.multiparts.put_part("objects/a", "upload", 1, BODY, CRC))
     assert (part.etag.strip('"'), peer.answers) == ("etag", [])
+    assert peer.asked == [False, True, True]
+
+
+def test_a_part_is_sent_without_asking(answering: Answering) -> None:
+    """The question costs a round trip, and parts wait for it."""
+    peer = answering((CONTINUE, STORED))
+    within_patience(lambda: peer.multiparts.put_part("objects/a", "upload", 1, BODY, CRC))
+    assert peer.asked == [False]
+
+
+def test_a_store_that_refuses_without_reading_is_heard(answering: Answering) -> None:
+    """It closes the connection under a part that is being sent, and its answer may be lost with it: the next attempt
+    asks first, and nothing but that it is refused is what the caller is told."""
+    body = memoryview(content(8 * 1024 * 1024))
+    peer = answering((REFUSED, REFUSED), (REFUSED, REFUSED))
+
+    def refused() -> bool:
+        with pytest.raises(NoSuchMultipart):
+            peer.multiparts.put_part("objects/a", "upload", 1, body, crc32c(body))
+        return True
+
+    assert within_patience(refused)
+    assert peer.asked in ([False], [False, True])
