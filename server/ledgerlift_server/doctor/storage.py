@@ -19,7 +19,7 @@ def look_at_store(settings: Settings, *, limit: float) -> Iterable[Finding]:
     if settings.s3_bucket is None:
         yield Finding("store", State.OK, "files in DATA_DIR")
         return
-    where = f"bucket {settings.s3_bucket} at {_without_user(settings.s3_endpoint) or 'AWS'}"
+    where = f"bucket {settings.s3_bucket} at {settings.s3_endpoint or 'AWS'}"
     try:
         facts = inspect_store(s3_options(settings, settings.s3_bucket), limit=limit)
     except DependencyUnavailable as failed:
@@ -52,11 +52,3 @@ def _conformance(report: StoreReport) -> Finding:
     return Finding(
         "store conformance", state, figure, "know of this, or use another store: " + "; ".join(report.problems)
     )
-
-
-def _without_user(url: str | None) -> str | None:
-    """Somebody may have put credentials into it."""
-    if url is None or "@" not in url:
-        return url
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
