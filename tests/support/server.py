@@ -145,12 +145,12 @@ class ServerProcess:
         if until == "serving":
             await wait_until_serving(self.address)
 
-    async def restart(self, *, crash_at: str | None = None, **environment: str) -> None:
+    async def restart(self, *, crash_at: str | None = None, until: str = "serving", **environment: str) -> None:
         """Start again on the same port, after the process has ended."""
         await self.wait()
         self.environment |= {"GRPC_ADDRESS": self.address, **environment}
         self._crash_at = crash_at
-        await self.start()
+        await self.start(until=until)
 
     async def stop(self) -> int:
         """SIGTERM, and the exit code."""

@@ -39,6 +39,7 @@ def configure(level: str, style: Literal["json", "console"], stream: TextIO | No
             ],
         )
     )
+    handler.addFilter(_say_who_left)
     root = logging.getLogger()
     for former in root.handlers[:]:
         root.removeHandler(former)
@@ -47,6 +48,19 @@ def configure(level: str, style: Literal["json", "console"], stream: TextIO | No
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
+
+
+def _say_who_left(record: logging.LogRecord) -> bool:
+    """A client that leaves while its answer is on the way is an error with a traceback to grpc.aio, and none to us.
+
+    Where a batch cannot even be begun, that is a defect, and its text another one.
+    """
+    error = record.exc_info[1] if record.name == "grpc._cython.cygrpc" and record.exc_info else None
+    if type(error).__name__ != "ExecuteBatchError" or not str(error).startswith('Failed "execute_batch"'):
+        return True
+    record.msg, record.args, record.exc_info = "client_left_before_its_answer", None, None
+    record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+    return logging.getLogger().isEnabledFor(logging.INFO)
 
 
 def bind(**fields: Any) -> None:

@@ -55,6 +55,7 @@ class Careful:
         """As a worker takes them."""
         return {
             "upload": (30, TRANSFER + LATE, self._upload),
+            "impatient upload": (20, TRANSFER + LATE, self._impatient),
             "go on": (10, TRANSFER + LATE, self._go_on),
             "replay": (5, TRANSFER + LATE, self._replay),
             "race": (5, TRANSFER + LATE, self._race),
@@ -67,6 +68,11 @@ class Careful:
 
     def _upload(self) -> str:
         return self._store(*self._new())
+
+    def _impatient(self) -> str:
+        """With next to no time, and never again: what has begun by then is the servers' alone."""
+        upload, timeout = self._new(), self._random.uniform(0.1, 1.5)
+        return self._done(lambda: self._send(self._client, *upload, timeout=timeout))
 
     def _new(self) -> tuple[str, int, int]:
         self._number += 1
@@ -88,6 +94,7 @@ class Careful:
         seed: int,
         size: int,
         policy: DuplicatePolicy = DuplicatePolicy.RETURN_EXISTING,
+        timeout: float = TRANSFER,
     ) -> UploadResult:
         data = content(seed, size)
         digest = hashlib.sha256(data).hexdigest()
@@ -98,7 +105,7 @@ class Careful:
             content_type=CONTENT_TYPE,
             request_id=request_id,
             duplicate_policy=policy,
-            timeout=TRANSFER,
+            timeout=timeout,
         )
         document = result.document
         self._model.uploaded(Told(document.document_id, document.sha256, seed, size, self._name, request_id, policy))

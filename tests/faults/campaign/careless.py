@@ -27,6 +27,8 @@ from tests.support.raw_uploads import OpenUpload, content, messages, reason, spe
 
 STREAM = 20.0
 """Seconds for an Upload call."""
+LEAVES_WITHIN = 0.5
+"""Seconds: a commit takes less, unless something is wrong."""
 USUAL = DuplicatePolicy.RETURN_EXISTING
 KILLED_ONE_OF = 6
 """Left uploads by a process that is killed: each costs the start of one."""
@@ -61,6 +63,7 @@ class Careless:
             "leave": (40, 2 * STREAM + 3 * LATE, self._leave),
             "end early": (15, STREAM + LATE, self._end_early),
             "plain upload": (30, STREAM + LATE, self._plain),
+            "finish and leave": (30, STREAM + LATE, self._finish_and_leave),
             "take over": (30, CALL + 3 * STREAM + LATE, self._take_over),
             "cancel": (15, 2 * CALL + 2 * STREAM + LATE, self._cancel),
         }
@@ -123,6 +126,19 @@ class Careless:
                 return self._told(refused)
         self._model.uploaded(Told(document.document_id, document.sha256, seed, size, self._name, request_id, USUAL))
         return OK
+
+    def _finish_and_leave(self) -> str:
+        """All of it, and away before the answer, never to ask again: what has begun by then is the servers' alone."""
+        seed, size, request_id = self._new(self._random.choice([1000, 30_000, self._part_size + 1000]))
+        data = content(seed, size)
+        self._model.intend(request_id, hashlib.sha256(data).hexdigest(), finish=True)
+        with grpc.insecure_channel(self._random.choice(self._addresses), PLAINLY) as channel:
+            stream = messages(data, finish=True, spec=spec(request_id, size=size))
+            call: Any = uploads(channel).Upload
+            upload = call.future(stream, timeout=STREAM)
+            self._pause(LEAVES_WITHIN)
+            upload.cancel()
+        return "left"
 
     def _take_over(self) -> str:
         """A second stream takes the session, at another server and with other bytes; the first one sends on.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,9 +23,8 @@ from tests.support.stores import EMBEDDED
 
 JUMPS = (-7200.0, -600.0, -3.0, 3.0, 600.0, 7200.0, 2 * 86400.0)
 """Seconds by which a clock is wrong at once. The last is more than a session lives."""
-_COMMIT = (Step.SEALED, Step.COMMITTING, Step.BEFORE_COMPLETE, Step.COMPLETED, Step.PUBLISHED)
-STEPS = (*_COMMIT, *_COMMIT, *Step)
-"""At which a server dies; more often in a commit than elsewhere."""
+OF_A_COMMIT = (Step.SEALED, Step.COMMITTING, Step.BEFORE_COMPLETE, Step.COMPLETED, Step.PUBLISHED)
+"""Of all steps at which a server may die, those that are drawn most often."""
 NEEDS_REST = {"read-only disk"}
 """Of the table: what can only be begun while nobody has a file open for writing."""
 SLOW = 0.5
@@ -51,7 +50,8 @@ def kinds(ground: Ground) -> dict[str, Kind]:
     found = [
         Kind("server killed", "servers", 1.0, _kill),
         Kind("server stopped (SIGSTOP)", "servers", 8.0, _freeze),
-        Kind("server dies at a step", "servers", 6.0, _crash),
+        Kind("server dies in a commit", "servers", 6.0, _crash(OF_A_COMMIT)),
+        Kind("server dies at a step", "servers", 6.0, _crash(tuple(Step))),
         Kind("server restarted (SIGTERM)", "servers", 1.0, _drain),
         *(Kind(f"clients: {name}", "links", longest, _on_link(begin)) for name, longest, begin in _LINKS),
     ]
@@ -111,18 +111,27 @@ async def _freeze(site: Site, planned: Planned) -> None:
         site.frozen.append(time.monotonic() - began)
 
 
-async def _crash(site: Site, planned: Planned) -> None:
-    """A server that dies at a step of what it does next; where it does not come to it, it is killed all the same."""
-    server = _server(site, planned)
-    await server.kill()
-    step = STEPS[int(planned.pick * 1000) % len(STEPS)]
-    with suppress(AssertionError):  # it may come to a commit that others have left, and die, before it listens
-        await server.restart(crash_at=step, until="listening")
-    give_up_at = time.monotonic() + planned.hold
-    while server.returncode is None and time.monotonic() < give_up_at:  # noqa: ASYNC110 - nothing else tells
-        await asyncio.sleep(0.05)
-    await server.kill()
-    await server.restart()
+def _crash(steps: Sequence[Step]) -> Deed:
+    """A server that dies at a step of what it does next, and at another when it is back, while the fault lasts; where
+    it does not come to one, it is killed all the same."""
+
+    async def do(site: Site, planned: Planned) -> None:
+        server = _server(site, planned)
+        await server.kill()
+        give_up_at = time.monotonic() + planned.hold
+        number = int(planned.pick * 1000)
+        while time.monotonic() < give_up_at:
+            with suppress(
+                AssertionError
+            ):  # it may come to a commit that others have left, and die, before it listens
+                await server.restart(crash_at=steps[number % len(steps)], until="listening")
+            while server.returncode is None and time.monotonic() < give_up_at:  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0.05)
+            await server.kill()
+            number += 1
+        await server.restart()
+
+    return do
 
 
 _LINKS: list[tuple[str, float, Callable[[Site, str], None]]] = [

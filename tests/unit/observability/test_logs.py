@@ -8,6 +8,7 @@ import logging
 import warnings
 
 import pytest
+from grpc._cython import cygrpc
 from ledgerlift_server.observability import logs
 
 from tests.support.captured_log import Entries
@@ -61,6 +62,28 @@ def test_libraries_are_quiet(log: Entries) -> None:
     logging.getLogger("grpc._cython.cygrpc").debug("Loaded running loop")
     logging.getLogger("urllib3.connectionpool").warning("connection lost")
     assert [entry["event"] for entry in log()] == ["connection lost"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            'Failed "execute_batch": (<SendStatusFromServerOperation>,)',
+            ("info", "client_left_before_its_answer", False),
+        ),
+        ("Failed grpc_call_start_batch: 8 with grpc_call_error", ("error", "raised in core by [/a/B]", True)),
+    ],
+)
+def test_a_client_that_leaves_while_it_is_answered_is_no_error(
+    log: Entries, text: str, told: tuple[str, str, bool]
+) -> None:
+    """grpc.aio logs a traceback for it, with which nobody can do anything; what is a defect stays one."""
+    try:
+        raise cygrpc.ExecuteBatchError(text)
+    except cygrpc.ExecuteBatchError:
+        logging.getLogger("grpc._cython.cygrpc").exception("raised in core by [%s]", "/a/B")
+    [entry] = log()
+    assert (entry["level"], entry["event"], "exception" in entry) == told
 
 
 def test_warnings_are_entries(log: Entries) -> None:
