@@ -11,7 +11,7 @@ from ledgerlift_server.domain.upload_models import UploadState
 
 from tests.support.databases import run_sql
 from tests.support.domain_objects import spec
-from tests.support.upload_rig import Replica, UploadRig, content, failing, stream
+from tests.support.upload_rig import PART, Replica, UploadRig, content, failing, stream
 
 OPEN = errors.CircuitOpen("the storage is not asked for a while", retry_after=60.0)
 
@@ -23,7 +23,7 @@ async def test_a_commit_that_a_breaker_refuses_is_driven_when_it_lets_calls_thro
     refusals = 2 * len(AGAIN_AFTER)
     replica.ledger.before["publish"] = failing(OPEN, times=refusals)
     with pytest.raises(errors.CircuitOpen):
-        await replica.run(*stream(content(5), to=spec()))
+        await replica.run(*stream(content(PART + 5), to=spec()))
     for attempt in range(1, refusals + 1):
         await rig.clock.advance(55.0)
         await replica.committer.idle()
@@ -39,7 +39,7 @@ async def test_refusals_do_not_use_up_the_attempts(rig: UploadRig, replica: Repl
     down = errors.DependencyUnavailable("down")
     replica.ledger.before["publish"] = failing(down, times=1)
     with pytest.raises(errors.DependencyUnavailable):
-        await replica.run(*stream(content(5), to=spec()))
+        await replica.run(*stream(content(PART + 5), to=spec()))
     replica.ledger.before["publish"] = failing(OPEN, times=1)
     await rig.clock.advance(AGAIN_AFTER[0])
     await replica.committer.idle()
@@ -60,7 +60,7 @@ async def test_commits_that_wait_for_a_breaker_do_not_flood_the_log(
     replica.ledger.before["publish"] = failing(OPEN)
     for number in range(5):
         with pytest.raises(errors.CircuitOpen):
-            await replica.run(*stream(content(5, seed=number), to=spec()))
+            await replica.run(*stream(content(PART + 5, seed=number), to=spec()))
     with caplog.at_level(logging.INFO):
         await rig.clock.advance(60.5)
         await replica.committer.idle()
@@ -95,7 +95,7 @@ async def test_a_pass_against_an_open_breaker_says_so_once(
     stuck.ledger.before["publish"] = failing(errors.DependencyUnavailable("down"))
     for number in range(5):
         with pytest.raises(errors.DependencyUnavailable):
-            await stuck.run(*stream(content(5, seed=number), to=spec()))
+            await stuck.run(*stream(content(PART + 5, seed=number), to=spec()))
         await rig.maintenance.queue_removal(f"objects/{number}", None)
     await stuck.committer.close()
     run_sql(sqlite_url, "UPDATE sessions SET update_time = 0")
