@@ -8,6 +8,7 @@ import pytest
 from ledgerlift_server.domain.upload_stream import Committed, Stopped
 
 from tests.support.domain_objects import spec
+from tests.support.loop_clock import turns, until
 from tests.support.upload_rig import OPTIONS, PART, Gate, Replica, Script, UploadRig, content, stream
 
 PARTS = 20
@@ -49,3 +50,35 @@ async def test_nobody_waits_for_parts_that_are_gathered(rig: UploadRig) -> None:
         outcome = await replica.run(*messages)
     assert isinstance(outcome, Committed)
     await rig.check_whole(outcome.document, data)
+
+
+async def test_gathered_parts_are_recorded_when_their_stream_ends(rig: UploadRig) -> None:
+    """All are durable and wait for others, of which no more will come."""
+    replica, data = rig.replica(record_patience=3600), content(2 * PART)
+    source = Script(*stream(data, to=spec(), size=PART, finish=False))
+    call = asyncio.create_task(replica.run(source=source))
+    await until(lambda: replica.store.done["put_part"] == 2 and replica.budget.used == 0)
+    await turns()
+    assert replica.ledger.count("record_parts") == 0
+    source.send(None)
+    async with asyncio.timeout(60):
+        stopped = await call
+    assert isinstance(stopped, Stopped)
+    assert stopped.session.persisted_size == 2 * PART
+
+
+async def test_gathered_parts_are_recorded_when_the_last_slot_is_taken(rig: UploadRig) -> None:
+    """The part in it may take long, and the next one needs a slot of theirs."""
+    replica = rig.replica(record_patience=3600)
+    held = replica.store.before["put_part"] = Gate(lambda _name, _multipart_id, number, *_: number == 3)
+    messages = stream(content(3 * PART), to=spec(), size=PART, finish=False)
+    source = Script(*messages[:2])
+    call = asyncio.create_task(replica.run(source=source))
+    await until(lambda: replica.store.done["put_part"] == 2 and replica.budget.used == 0)
+    await turns()
+    source.send(messages[2])
+    async with asyncio.timeout(OPTIONS.stall_timeout / 2):  # by then the stream would end, and record them
+        await until(lambda: replica.ledger.done["record_parts"] == 1)
+    held.open()
+    source.send(None)
+    assert isinstance(await call, Stopped)
