@@ -10,7 +10,16 @@ from ledgerlift_server.domain.models import DocumentFilter, EventFilter, Process
 from ledgerlift_server.domain.upload_models import CommitPlan, DuplicatePolicy, Receipt, UploadFilter, UploadState
 from ledgerlift_server.errors import ChecksumMismatch
 
-from tests.support.uploads import PART_SIZE, caller, committing_session, digest, open_session, parts, publish
+from tests.support.uploads import (
+    PART_SIZE,
+    caller,
+    committing_session,
+    digest,
+    open_session,
+    parts,
+    publish,
+    single_put,
+)
 
 OWNER = "alice"
 
@@ -45,7 +54,8 @@ async def live(database: Database) -> None:
     small = await publish(ledger, b"small", request_id="r-1", key="k/1", metadata={"a": "b"})
     assert await ledger.get_with_document(OWNER, small.session.upload_id) == (small.session, small.document)
     copy = await publish(ledger, b"small", duplicate_policy=DuplicatePolicy.CREATE_NEW)
-    again = await publish(ledger, b"small")
+    session = await open_session(ledger)
+    again = await ledger.commit_put(session.upload_id, session.epoch, single_put(session, b"small"))
     assert again.session.duplicate
     assert again.document in (small.document, copy.document)
     await _endings(ledger, maintenance)

@@ -41,11 +41,12 @@ class SessionPulses:
     def follow(self, upload_id: str, listener: Listener) -> Iterator[None]:
         """Call `listener` with the session's pulse, soon, and again whenever it has changed."""
         first = not self._listeners
+        joins = upload_id in self._listeners
         listeners = self._listeners.setdefault(upload_id, set())
         listeners.add(listener)
         if upload_id in self._latest:
             listener(self._latest[upload_id])
-        if first:
+        if first or joins:  # what was known may be old: nobody looks for a stream alone, see `moved`
             self._wake.set()
         try:
             yield
