@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _BODY = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -38,6 +38,10 @@ class FailingHttp:
                 left = int(self.headers.get("Content-Length") or 0)
                 while left > 0 and (data := self.rfile.read(min(left, 65536))):
                     left -= len(data)
+                with suppress(ConnectionError):  # who has asked may be gone, killed perhaps
+                    self.answer()
+
+            def answer(self) -> None:
                 self.send_response(503)
                 self.send_header("Content-Type", "application/xml")
                 self.send_header("Content-Length", str(len(_BODY)))
