@@ -29,6 +29,8 @@ from tests.support.toxiproxy import Toxiproxy
 SERVERS = {EMBEDDED: 1}
 """By kind of stores; two on everything that servers can share."""
 DISK = 768 * MIB
+STORE_DISK = 3 * 1024 * MIB
+"""Of S3. A calm machine stores more than 700 MiB in a minute, and documents are copied when they are completed."""
 ENVIRONMENT = {
     "DB_RECOVERY_TIMEOUT": str(RECOVERY_TIMEOUT),
     "S3_RECOVERY_TIMEOUT": str(RECOVERY_TIMEOUT),
@@ -72,7 +74,7 @@ class Ground:
             if kind != EMBEDDED:
                 environment = clocks[-1].environment if clocks else {}
                 installation = stack.enter_context(
-                    Installation.running(folder, disks=disks, postgres_environment=environment)
+                    Installation.running(folder, disks=disks, store_disk=STORE_DISK, postgres_environment=environment)
                 )
                 if not installation.disks:
                     missing.append(f"full disks: {installation.no_disks}")

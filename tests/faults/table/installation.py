@@ -44,11 +44,16 @@ class Installation:
     @classmethod
     @contextmanager
     def running(
-        cls, folder: Path, *, disks: bool = True, postgres_environment: Mapping[str, str] | None = None
+        cls,
+        folder: Path,
+        *,
+        disks: bool = True,
+        store_disk: int = DISK,
+        postgres_environment: Mapping[str, str] | None = None,
     ) -> Iterator[Installation]:
-        """Gone behind the block. `disks`: try to give each of the two a small disk of its own."""
+        """Gone behind the block. `disks`: try to give each of the two a small disk; `store_disk` is in bytes."""
         with ExitStack() as stack:
-            mounted, why = _disks(folder, stack) if disks else ({}, "not wanted")
+            mounted, why = _disks(folder, store_disk, stack) if disks else ({}, "not wanted")
             # Not below `folder`: PostgreSQL's own user has no way into that.
             postgres_folder = mounted[DATABASE].root if mounted else Path(stack.enter_context(_open_folder()))
             postgres = PostgresServer(
@@ -81,12 +86,12 @@ class Installation:
         shutil.rmtree(self.folder / "s3" / "data" / environment["S3_BUCKET"])
 
 
-def _disks(folder: Path, stack: ExitStack) -> tuple[dict[str, SmallDisk], str]:
+def _disks(folder: Path, store_disk: int, stack: ExitStack) -> tuple[dict[str, SmallDisk], str]:
     root = Path(stack.enter_context(_open_folder()))
     try:
         return {
             DATABASE: stack.enter_context(SmallDisk.mounted(root / "postgres", DISK)),
-            STORAGE: stack.enter_context(SmallDisk.mounted(folder / "s3" / "data", DISK)),
+            STORAGE: stack.enter_context(SmallDisk.mounted(folder / "s3" / "data", store_disk)),
         }, ""
     except CannotMount as why:
         return {}, str(why)
