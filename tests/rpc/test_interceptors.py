@@ -20,6 +20,7 @@ from ledgerlift_server.rpc.status import DEFECT_MESSAGE, PUSHBACK_TRAILER
 
 from tests.support.captured_log import Entries
 from tests.support.chain_setup import MADE_ID, Setup, details_of, every_shape, failing, hang, nothing
+from tests.support.loop_clock import until
 from tests.support.shapes import Script, begin, call, serving
 
 
@@ -131,6 +132,7 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(log: Entries) -
     assert good.responses == [b"u"]
     assert bad.code is grpc.StatusCode.INVALID_ARGUMENT
     assert details_of(bad.trailers, error_details_pb2.BadRequest).field_violations[0].field == "request"
+    await until(lambda: len(log()) >= 2)
     assert [entry["event"] for entry in log()] == ["call_ended", "call_ended"]
 
 
@@ -309,6 +311,7 @@ async def test_one_entry_for_each_call(log: Entries) -> None:
     """Method, code, caller, request id and time taken; nothing of what was said."""
     async with Setup().serving(failing(errors.DocumentNotFound("d"))) as channel:
         await call(channel, "UnaryUnary", request=b"hunter2", metadata=[("x-request-id", "mine-4")])
+    await until(lambda: bool(log()))
     [entry] = log()
     assert {key: entry[key] for key in ("event", "level", "method", "code", "owner", "request_id")} == {
         "event": "call_ended",
@@ -358,6 +361,7 @@ async def test_a_caller_that_leaves_is_no_error(log: Entries) -> None:
         watching.cancel()
         await asyncio.wait_for(closed.wait(), 10)
     assert closed_by == [MADE_ID]
+    await until(lambda: bool(log()))
     assert [(entry["event"], entry["code"]) for entry in log()] == [("call_ended", "CANCELLED")]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +67,19 @@ async def test_calls_are_counted_by_method_and_by_the_code_that_the_caller_saw(t
 
 
 async def test_a_call_whose_deadline_passes_is_counted_as_that(tmp_path: Path) -> None:
-    """A watch that its client gave two seconds: time enough to be taken by a busy server before."""
+    """The server's clock for it begins when it has the call: on a busy machine the client may have left before."""
     async with measured(tmp_path) as (channel, metrics):
-        watching = uploads(channel).WatchUpload(pb.WatchUploadRequest(upload_id=await begin(channel)), timeout=2)
-        with pytest.raises(grpc.aio.AioRpcError):
-            async for _ in watching:
-                pass
-        await until(metrics, lambda now: now.calls("WatchUpload", "DEADLINE_EXCEEDED") == 1)
+        upload_id = await begin(channel)
+        for _ in range(5):
+            watching = uploads(channel).WatchUpload(pb.WatchUploadRequest(upload_id=upload_id), timeout=2)
+            with pytest.raises(grpc.aio.AioRpcError):
+                async for _ in watching:
+                    pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await until(metrics, lambda now: now.calls("WatchUpload", "DEADLINE_EXCEEDED") >= 1)
+                return
+        pytest.fail("none of the calls was counted as what its client saw")
 
 
 async def test_methods_that_do_not_exist_make_no_series(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ledgerlift_server.resilience.slots import Slots
 
 from tests.support.captured_log import Entries
 from tests.support.chain_setup import AT_ONCE, Setup
+from tests.support.loop_clock import until
 from tests.support.shapes import SHAPES, begin, call, handlers, serving
 
 
@@ -45,8 +46,9 @@ def unresolved(times: int) -> Scripted:
     return Scripted(*(Unresolved("the outcome is unknown") for _ in range(times)))
 
 
-def entries(log: Entries) -> list[tuple[Any, ...]]:
-    """Event, level, number of the attempt, reason."""
+async def entries(log: Entries) -> list[tuple[Any, ...]]:
+    """Event, level, number of the attempt, reason. A call's end is written behind its answer."""
+    await until(lambda: any(entry["event"] == "call_ended" for entry in log()))
     return [(e["event"], e["level"], e.get("attempt"), e.get("reason") or e.get("code")) for e in log()]
 
 
@@ -56,7 +58,7 @@ async def test_the_caller_sees_only_that_it_worked(log: Entries) -> None:
     async with Setup().serving(method) as channel:
         answer = await call(channel, "UnaryUnary")
     assert (answer.code, method.attempts) == (grpc.StatusCode.OK, 3)
-    assert entries(log) == [
+    assert await entries(log) == [
         ("call_retried", "info", None, "DEPENDENCY_UNAVAILABLE"),
         ("call_retried", "info", 2, "DEPENDENCY_UNAVAILABLE"),
         ("call_ended", "info", 3, "OK"),
@@ -69,7 +71,7 @@ async def test_at_the_end_the_caller_is_told(log: Entries) -> None:
     async with Setup().serving(method) as channel:
         answer = await call(channel, "UnaryUnary")
     assert (answer.code, method.attempts) == (grpc.StatusCode.UNAVAILABLE, AT_ONCE.max_attempts)
-    assert entries(log)[-2:] == [
+    assert (await entries(log))[-2:] == [
         ("call_given_up", "warning", 3, "DEPENDENCY_UNAVAILABLE"),
         ("call_ended", "info", 3, "UNAVAILABLE"),
     ]
@@ -82,7 +84,7 @@ async def test_a_stream_is_never_made_again(shape: str, log: Entries) -> None:
     async with Setup().serving(method) as channel:
         answer = await call(channel, shape)
     assert (answer.code, method.attempts) == (grpc.StatusCode.UNAVAILABLE, 1)
-    assert entries(log) == [("call_ended", "info", None, "UNAVAILABLE")]
+    assert await entries(log) == [("call_ended", "info", None, "UNAVAILABLE")]
 
 
 @pytest.mark.parametrize(
@@ -181,4 +183,4 @@ async def test_a_caller_that_leaves_between_attempts_ends_them(log: Entries) -> 
         async with asyncio.timeout(20):
             await ended.event.wait()
     assert (method.attempts, slots.snapshot().in_use) == (1, 0)
-    assert entries(log)[-1] == ("call_ended", "info", None, "CANCELLED")
+    assert (await entries(log))[-1] == ("call_ended", "info", None, "CANCELLED")

@@ -13,6 +13,10 @@ import grpc
 from ledgerlift_server.interceptors.wrap import Call, CallInterceptor, Proceed
 from ledgerlift_server.resilience.deadline import Clock
 
+ON_ITS_WAY = 0.1
+"""Seconds that a call may have taken to come here. Its client's deadline is over so much sooner than ours, and a
+client that leaves then is taken to have left because of it."""
+
 
 class CallObserver(CallInterceptor):
     """Stands outside of the error mapping, sees what every call ends with, and changes nothing."""
@@ -54,5 +58,6 @@ def _code_of(context: Any, failure: BaseException | None) -> str:
         return code.name if isinstance(code, grpc.StatusCode) else "OK"
     if isinstance(failure, asyncio.CancelledError):
         # grpc cancels the call when its client has left or its client's deadline has passed.
-        return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+        left = context.time_remaining()
+        return "DEADLINE_EXCEEDED" if left is not None and left <= ON_ITS_WAY else "CANCELLED"
     return "UNKNOWN"
