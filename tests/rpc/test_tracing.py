@@ -51,6 +51,7 @@ ledgerlift upload
           hash
           storage part.put
         storage multipart.complete
+        storage object.stat
       database ledger.take
 """
 DONE_BY_ANY_PART = ("storage multipart.create", "database ledger.attach_multipart", "database ledger.record_parts")

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from ledgerlift_server.domain.digest_port import HasherFactory
@@ -43,6 +44,10 @@ READ_BACK_BLOCK = 8 * 1024 * 1024
 AGAIN_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds after which a commit that the store or the database has delayed is driven again, each in turn. Callers wait
 for it: left to the janitor, half a second without a store cost them a minute and a half (measured)."""
+
+UNSEEN_FOR = timedelta(minutes=15)
+"""How long a commit may be under way without the object that the store says is complete. Whoever still puts it
+together has done so by then, or never will."""
 
 DELAYS = (DependencyUnavailable, CircuitOpen, Overloaded, DeadlineExceeded)
 """What a commit is tried again after. The deadline is the commit's own."""
@@ -216,15 +221,32 @@ class Committer:
             await self._confirm_completed(session)
         except InvalidPart:
             await self._complete_replaced(session, multipart_id, parts)
+        else:
+            await self._see_completed(session)
+
+    async def _see_completed(self, session: UploadSession) -> None:
+        """The store says that it is done. It is believed when the object is there.
+
+        versitygw 1.8 says so as well while another call still puts the object together, and for ever where it was
+        killed over that: it was published, and there was nothing.
+        """
+        if await self._is_completed(session):
+            return
+        if datetime.now(UTC) - session.update_time < UNSEEN_FOR:
+            raise DependencyUnavailable("the store has not made the object yet that it says is complete")
+        await self._give_up(session, "the store says that the object is complete, and it is not there")
 
     async def _confirm_completed(self, session: UploadSession) -> None:
         """The multipart is gone: fine if it became exactly this object."""
+        if not await self._is_completed(session):
+            await self._give_up(session, "the stored parts are gone and no object took their place")
+
+    async def _is_completed(self, session: UploadSession) -> bool:
         try:
             info = await self._store.stat(session.object_name)
         except NoSuchObject:
-            info = None
-        if info is None or info.size != session.final_size or info.token != session.upload_id:
-            await self._give_up(session, "the stored parts are gone and no object took their place")
+            return False
+        return info.size == session.final_size and info.token == session.upload_id
 
     async def _complete_replaced(
         self, session: UploadSession, multipart_id: str, parts: Sequence[StoredPart]
@@ -244,10 +266,10 @@ class Committer:
         try:
             await self._store.complete_multipart(session.object_name, multipart_id, replaced)
         except NoSuchMultipart:
-            await self._confirm_completed(session)
+            return await self._confirm_completed(session)
         except InvalidPart as still:
             raise DependencyUnavailable("a fenced stream is still writing; the commit is tried again") from still
-        return None
+        return await self._see_completed(session)
 
     async def _read_back(self, session: UploadSession) -> str:
         """The digest of what is stored, where the hash state was lost over a resume."""

@@ -213,6 +213,38 @@ async def test_a_completed_upload_whose_answer_was_lost_is_recognised(rig: Uploa
     await rig.check_whole(published.document, data)
 
 
+async def falsely_complete(rig: UploadRig, replica: Replica) -> None:
+    """The store says that it is done, and the object is not there."""
+
+    async def lose(name: str, *_: Any) -> None:
+        await rig.store.delete(name)
+
+    replica.store.after["complete_multipart"] = lose
+
+
+async def test_a_store_that_says_it_is_done_is_believed_when_the_object_is_there(
+    rig: UploadRig, replica: Replica
+) -> None:
+    """versitygw says so while another call still puts it together: the commit is delayed, and nothing published."""
+    await falsely_complete(rig, replica)
+    with pytest.raises(errors.DependencyUnavailable, match="has not made the object yet"):
+        await replica.run(*stream(content(IN_PARTS), to=spec()))
+    assert (await rig.session()).state is UploadState.COMMITTING
+    assert await rig.all_documents() == ()
+
+
+async def test_an_object_that_never_comes_is_given_up(rig: UploadRig, replica: Replica, sqlite_url: str) -> None:
+    """Where the store was killed over it, it says for ever that it is done."""
+    session = await left_committing(rig, content(IN_PARTS))
+    run_sql(sqlite_url, "UPDATE sessions SET update_time = 0")
+    await falsely_complete(rig, replica)
+    with pytest.raises(errors.StoredObjectCorrupt, match="it is not there"):
+        await replica.committer.drive(await rig.session())
+    assert (await rig.session()).state is UploadState.FAILED
+    assert await rig.all_documents() == ()
+    assert session.multipart_id is not None
+
+
 async def test_parts_that_vanished_during_the_commit_are_never_published(rig: UploadRig, replica: Replica) -> None:
     """Neither parts nor object: the session is FAILED, loudly."""
     session = await left_committing(rig, content(3 * PART))
