@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from ledgerlift_server.adapters.sql import SqlDocuments, SqlMaintenance, SqlUploadLedger
@@ -22,9 +20,8 @@ from ledgerlift_server.domain.models import (
 from ledgerlift_server.domain.upload_models import DuplicatePolicy
 from ledgerlift_server.errors import DocumentNotFound, InvalidRequest
 
+from tests.support.databases import Sql
 from tests.support.uploads import caller, digest, publish
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 
 async def _listed(documents: SqlDocuments, where: DocumentFilter, owner: str = "alice") -> list[Document]:

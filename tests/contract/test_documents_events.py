@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -24,8 +24,6 @@ from ledgerlift_server.errors import InvalidRequest
 
 from tests.support.databases import OpenDatabase
 from tests.support.uploads import caller, open_session, publish
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 EVERYTHING = EventFilter()
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from ledgerlift_server.adapters.sql import SqlDocuments, SqlUploadLedger
 from ledgerlift_server.domain.models import Document, Event, EventFilter, EventType, ProcessingStatus
 from ledgerlift_server.errors import DocumentNotFound, InvalidStatusTransition, RequestIdReused
 
+from tests.support.databases import Sql
 from tests.support.uploads import caller, publish
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 
 async def _trail(documents: SqlDocuments, document_id: str) -> list[Event]:

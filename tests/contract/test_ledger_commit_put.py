@@ -19,6 +19,7 @@ from ledgerlift_server.errors import (
     UploadSuperseded,
 )
 
+from tests.support.databases import Sql
 from tests.support.uploads import (
     caller,
     committing_session,
@@ -30,7 +31,6 @@ from tests.support.uploads import (
     single_put,
 )
 
-Sql = Callable[[str], list[dict[str, Any]]]
 Commit = Callable[[SqlUploadLedger, UploadSession, bytes], Any]
 
 

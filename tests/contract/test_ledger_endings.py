@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from ledgerlift_server.adapters.sql import SqlDocuments, SqlMaintenance, SqlUploadLedger
@@ -30,8 +28,6 @@ from tests.support.uploads import (
     publish,
     single_put,
 )
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 
 async def test_a_failed_session_keeps_why(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from ledgerlift_server.adapters.sql import SqlMaintenance, SqlUploadLedger
@@ -20,9 +19,8 @@ from ledgerlift_server.errors import (
     UploadSuperseded,
 )
 
+from tests.support.databases import Sql
 from tests.support.uploads import PART_SIZE, caller, digest, open_session, parts, single_put
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 
 def _whole_plan(session: UploadSession, size: int, tail: int = 0) -> CommitPlan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from ledgerlift_server.domain.models import EventFilter, EventType
 from ledgerlift_server.domain.upload_models import DuplicatePolicy, UploadFilter, UploadState
 from ledgerlift_server.errors import ChecksumMismatch, DuplicateDocument, KeyTaken
 
+from tests.support.databases import Sql
 from tests.support.uploads import (
     caller,
     committing_session,
@@ -22,8 +22,6 @@ from tests.support.uploads import (
     publish,
     single_put,
 )
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 
 async def test_a_new_session_is_active_and_holds_what_was_declared(ledger: SqlUploadLedger) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from ledgerlift_server.errors import (
     UploadSuperseded,
 )
 
+from tests.support.databases import Sql
 from tests.support.uploads import (
     PART_SIZE,
     caller,
@@ -34,8 +34,6 @@ from tests.support.uploads import (
     publish,
     single_put,
 )
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 MANY = 20
 

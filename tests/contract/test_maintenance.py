@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from ledgerlift_server.adapters.sql import SqlDocuments, SqlMaintenance, SqlUploadLedger
@@ -13,6 +11,7 @@ from ledgerlift_server.domain.models import Count, DocumentFilter, EventFilter, 
 from ledgerlift_server.domain.upload_models import DuplicatePolicy, UploadSession, UploadState
 from ledgerlift_server.errors import ChecksumMismatch, UploadNotFound
 
+from tests.support.databases import Sql
 from tests.support.uploads import (
     DAY,
     caller,
@@ -23,8 +22,6 @@ from tests.support.uploads import (
     parts,
     publish,
 )
-
-Sql = Callable[[str], list[dict[str, Any]]]
 
 
 async def test_a_lease_has_one_holder(maintenance: SqlMaintenance) -> None:

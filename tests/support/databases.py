@@ -104,8 +104,12 @@ def maintenance(database: Database) -> SqlMaintenance:
     return SqlMaintenance(database)
 
 
+Sql = Callable[[str], list[dict[str, Any]]]
+"""Runs one statement; the rows that it answers."""
+
+
 @pytest.fixture
-def sql(database_url: str) -> Callable[[str], list[dict[str, Any]]]:
+def sql(database_url: str) -> Sql:
     """Runs one statement on `database`, past the repositories; its rows."""
     return lambda statement: run_sql(database_url, statement)
 

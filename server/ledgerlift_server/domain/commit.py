@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+from ledgerlift_server.domain.completion import Completion, NeverWhole
 from ledgerlift_server.domain.digest_port import HasherFactory
 from ledgerlift_server.domain.ledger_port import UploadLedger
 from ledgerlift_server.domain.offload_port import Offload
 from ledgerlift_server.domain.session_rules import refusal
 from ledgerlift_server.domain.spans import NO_SPANS, Spans
 from ledgerlift_server.domain.steps import Checkpoint, Step, no_checkpoint
-from ledgerlift_server.domain.store_port import InvalidPart, NoSuchMultipart, NoSuchObject, ObjectStore
-from ledgerlift_server.domain.upload_models import CommitPlan, Published, StoredPart, UploadSession, UploadState
+from ledgerlift_server.domain.store_port import NoSuchObject, ObjectStore
+from ledgerlift_server.domain.upload_models import CommitPlan, Published, UploadSession, UploadState
 from ledgerlift_server.domain.upload_tally import CommitTally
 from ledgerlift_server.errors import (
     ChecksumMismatch,
@@ -44,10 +44,6 @@ READ_BACK_BLOCK = 8 * 1024 * 1024
 AGAIN_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds after which a commit that the store or the database has delayed is driven again, each in turn. Callers wait
 for it: left to the janitor, half a second without a store cost them a minute and a half (measured)."""
-
-UNSEEN_FOR = timedelta(minutes=15)
-"""How long a commit may be under way without the object that the store says is complete. Whoever still puts it
-together has done so by then, or never will."""
 
 DELAYS = (DependencyUnavailable, CircuitOpen, Overloaded, DeadlineExceeded)
 """What a commit is tried again after. The deadline is the commit's own."""
@@ -81,6 +77,7 @@ class Committer:
         """
         self._ledger = ledger
         self._store = store
+        self._completion = Completion(ledger, store, checkpoint)
         self._hashers = hashers
         self._offload = offload
         self._timeout = timeout
@@ -208,68 +205,12 @@ class Committer:
     async def _store_whole(self, session: UploadSession) -> str:
         """The digest of the session's object, which is visible and durable afterwards."""
         if session.multipart_id is not None and session.final_object == session.object_name:
-            await self._complete(session, session.multipart_id)
+            try:
+                await self._completion.complete(session, session.multipart_id)
+            except NeverWhole as never:
+                await self._give_up(session, str(never))
         self._checkpoint(Step.COMPLETED)
         return session.final_sha256 or await self._read_back(session)
-
-    async def _complete(self, session: UploadSession, multipart_id: str) -> None:
-        parts = await self._ledger.parts(session.upload_id)
-        self._checkpoint(Step.BEFORE_COMPLETE)
-        try:
-            await self._store.complete_multipart(session.object_name, multipart_id, parts)
-        except NoSuchMultipart:
-            await self._confirm_completed(session)
-        except InvalidPart:
-            await self._complete_replaced(session, multipart_id, parts)
-        else:
-            await self._see_completed(session)
-
-    async def _see_completed(self, session: UploadSession) -> None:
-        """The store says that it is done. It is believed when the object is there.
-
-        versitygw 1.8 says so as well while another call still puts the object together, and for ever where it was
-        killed over that: it was published, and there was nothing.
-        """
-        if await self._is_completed(session):
-            return
-        if datetime.now(UTC) - session.update_time < UNSEEN_FOR:
-            raise DependencyUnavailable("the store has not made the object yet that it says is complete")
-        await self._give_up(session, "the store says that the object is complete, and it is not there")
-
-    async def _confirm_completed(self, session: UploadSession) -> None:
-        """The multipart is gone: fine if it became exactly this object."""
-        if not await self._is_completed(session):
-            await self._give_up(session, "the stored parts are gone and no object took their place")
-
-    async def _is_completed(self, session: UploadSession) -> bool:
-        try:
-            info = await self._store.stat(session.object_name)
-        except NoSuchObject:
-            return False
-        return info.size == session.final_size and info.token == session.upload_id
-
-    async def _complete_replaced(
-        self, session: UploadSession, multipart_id: str, parts: Sequence[StoredPart]
-    ) -> None:
-        """A late write of a fenced holder replaced an acknowledged part: fine if the bytes are the same."""
-        try:
-            stored = await self._store.list_parts(session.object_name, multipart_id)
-        except NoSuchMultipart:
-            return await self._confirm_completed(session)  # another replica completed it meanwhile
-        listed = {part.number: part for part in stored}
-        replaced: list[StoredPart] = []
-        for part in parts:
-            now = listed.get(part.number)
-            if now is None or (now.size, now.crc32c) != (part.size, part.crc32c):
-                await self._give_up(session, f"part {part.number} was replaced by other bytes")
-            replaced.append(now)
-        try:
-            await self._store.complete_multipart(session.object_name, multipart_id, replaced)
-        except NoSuchMultipart:
-            return await self._confirm_completed(session)
-        except InvalidPart as still:
-            raise DependencyUnavailable("a fenced stream is still writing; the commit is tried again") from still
-        return await self._see_completed(session)
 
     async def _read_back(self, session: UploadSession) -> str:
         """The digest of what is stored, where the hash state was lost over a resume."""

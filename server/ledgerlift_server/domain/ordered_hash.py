@@ -31,15 +31,13 @@ class OrderedHash:
         before, self._last = self._last, asyncio.get_running_loop().create_future()
         return HashTurn(self._hasher, self._tools, before, self._last)
 
-    async def whole(self, body: memoryview) -> int:
-        """Of a document without parts. Its CRC-32C."""
+    async def whole(self, body: memoryview) -> None:
+        """Of a document without parts."""
         assert self._hasher is not None, "a session without parts begins with a fresh hasher"
         if len(body) <= INLINE_SIZE:
             self._hasher.update(body)
-            return self._tools.crc32c(body)
-        crc = await self._tools.offload(self._tools.crc32c, body)
-        await self._tools.offload(self._hasher.update, body)
-        return crc
+        else:
+            await self._tools.offload(self._hasher.update, body)
 
 
 class HashTurn:

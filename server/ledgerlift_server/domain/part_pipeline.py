@@ -159,10 +159,10 @@ class PartPipeline:
 
     async def _seal_small(self, check: Callable[[str | None], None]) -> Sealed:
         buffer, self._filling = self._filling, None
-        body = buffer.view() if buffer is not None else memoryview(b"")
+        body, crc = (buffer.view(), buffer.crc32c) if buffer is not None else (memoryview(b""), 0)
         try:
             self._admit_head(body[:HEAD_SIZE])
-            crc = await self._hash.whole(body)
+            await self._hash.whole(body)
             digest = self._hash.digest
             check(digest)
             name = self._session.put_name(self._session.epoch)

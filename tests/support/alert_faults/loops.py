@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import grpc
@@ -22,44 +22,46 @@ LATE = 1.0
 @asynccontextmanager
 async def loop_that_is_late(ground: Ground, metrics: Sequence[str]) -> AsyncIterator[GoWrong]:
     """A step of an upload takes a second, every time."""
-    wrong = threading.Event()
+    async with _held_up(ground, "late", metrics, lambda: time.sleep(LATE)) as (wrong, channel):
 
-    def hold_up(step: str) -> None:
-        if step == Step.SESSION_OPENED and wrong.is_set():
-            time.sleep(LATE)
+        async def go_wrong(_: Prometheus) -> None:
+            wrong.set()
+            while True:
+                await begin(channel)
 
-    (address,) = metrics
-    with server_in_thread(ground.folder / "late", metrics_address=address, checkpoint=hold_up, **QUICK) as server:
-        async with grpc.aio.insecure_channel(server.address) as channel:
-
-            async def go_wrong(_: Prometheus) -> None:
-                wrong.set()
-                while True:
-                    await begin(channel)
-
-            yield go_wrong
+        yield go_wrong
 
 
 @asynccontextmanager
 async def loop_that_hangs(ground: Ground, metrics: Sequence[str]) -> AsyncIterator[GoWrong]:
     """A step of an upload never comes back."""
-    wrong, over = threading.Event(), threading.Event()
+    over = threading.Event()
+    async with _held_up(ground, "hangs", metrics, over.wait) as (wrong, channel):
 
-    def hang(step: str) -> None:
+        async def go_wrong(_: Prometheus) -> None:
+            wrong.set()
+            while True:
+                with suppress(grpc.aio.AioRpcError):  # its deadline passes, and the loop hangs as before
+                    await begin(channel)
+
+        try:
+            yield go_wrong
+        finally:
+            over.set()
+
+
+@asynccontextmanager
+async def _held_up(
+    ground: Ground, name: str, metrics: Sequence[str], hold: Callable[[], object]
+) -> AsyncIterator[tuple[threading.Event, grpc.aio.Channel]]:
+    """A server whose loop is held at a step of each upload once the event is set, and a channel to it."""
+    wrong = threading.Event()
+
+    def at(step: str) -> None:
         if step == Step.SESSION_OPENED and wrong.is_set():
-            over.wait()
+            hold()
 
     (address,) = metrics
-    with server_in_thread(ground.folder / "hangs", metrics_address=address, checkpoint=hang, **QUICK) as server:
+    with server_in_thread(ground.folder / name, metrics_address=address, checkpoint=at, **QUICK) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
-
-            async def go_wrong(_: Prometheus) -> None:
-                wrong.set()
-                while True:
-                    with suppress(grpc.aio.AioRpcError):  # its deadline passes, and the loop hangs as before
-                        await begin(channel)
-
-            try:
-                yield go_wrong
-            finally:
-                over.set()
+            yield wrong, channel
