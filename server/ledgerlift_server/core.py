@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import SecretStr
 
@@ -44,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 START_PAUSE = 1.0
 """Seconds between two attempts to reach the database or the store at start."""
+
+
+T = TypeVar("T")
 
 
 class CannotStart(Exception):
@@ -129,25 +133,27 @@ async def start(core: Core, settings: Settings) -> None:
     if settings.embedded_database:
         logger.info("migrated", extra={"state": await migrated(core.database, settings)})
     else:
-        await _check_schema(core.database, settings)
+        await _with_schema(core.database, check_schema, settings)
     await _insist("storage", core.store.start, settings.startup_timeout)
 
 
 async def migrated(database: Database, settings: Settings) -> str:
     """Wait for the database and migrate it; how it is now, as a sentence. Raises CannotStart."""
-    await _insist("database", database.check, settings.startup_timeout)
-    try:
-        done = await asyncio.to_thread(migrate, settings.sqlalchemy_url)
-    except SchemaMismatch as mismatch:
-        raise CannotStart(str(mismatch)) from mismatch
-    return done.sentence
+    return (await _with_schema(database, migrate, settings)).sentence
 
 
-async def _check_schema(database: Database, settings: Settings) -> None:
-    """Wait for the database, and refuse one that this version may not work with. Raises CannotStart."""
-    await _insist("database", database.check, settings.startup_timeout)
+async def _with_schema(database: Database, work: Callable[[str], T], settings: Settings) -> T:
+    """The result of `work` on the database's URL, which is begun again with the wait where the database goes away.
+
+    Raises CannotStart.
+    """
+
+    async def attempt() -> T:
+        await database.check()
+        return await asyncio.to_thread(work, settings.sqlalchemy_url)
+
     try:
-        await asyncio.to_thread(check_schema, settings.sqlalchemy_url)
+        return await _insist("database", attempt, settings.startup_timeout)
     except SchemaMismatch as mismatch:
         raise CannotStart(str(mismatch)) from mismatch
 
@@ -215,14 +221,13 @@ def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-async def _insist(what: str, attempt: Callable[[], Awaitable[object]], patience: float) -> None:
-    """Attempt again until it works. Raises CannotStart after `patience` seconds."""
+async def _insist(what: str, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
+    """The result of `attempt`, which is made again until it works. Raises CannotStart after `patience` seconds."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + patience
     while True:
         try:
-            await attempt()
-            return
+            return await attempt()
         except LedgerLiftError as error:
             if loop.time() >= give_up_at:
                 raise CannotStart(f"the {what} could not be used for {patience:g} s: {error.message}") from error

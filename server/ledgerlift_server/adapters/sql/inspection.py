@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledgerlift_server.adapters.sql.engine import DatabaseOptions, make_engine, normalise
 from ledgerlift_server.adapters.sql.postgresql import NoAnswer
-from ledgerlift_server.adapters.sql.schema import SchemaMismatch, check_schema, check_server
+from ledgerlift_server.adapters.sql.schema import SchemaMismatch, check_server, refuse_unfit
 from ledgerlift_server.errors import DependencyUnavailable
 
 
@@ -58,7 +58,7 @@ def inspect_database(url: str, *, connect_timeout: float, limit: float) -> Datab
         with flavour.attempt(write=False, limit=limit), engine.connect() as connection:
             too_old = _problem(lambda: check_server(connection))
             # A server that is too old may not understand the question.
-            schema_problem = too_old or _problem(lambda: check_schema(url))
+            schema_problem = too_old or _problem(lambda: refuse_unfit(connection))
             return _facts_of(connection, too_old, schema_problem)
     except (DBAPIError, PoolTimeout) as error:
         raise DependencyUnavailable(_sentence(error, parsed)) from error

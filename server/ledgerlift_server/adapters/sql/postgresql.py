@@ -94,8 +94,6 @@ def make_engine(
     connect_timeout: float,
 ) -> Engine:
     """An engine whose connections give up in time. Times are in seconds."""
-    # One setting for the whole process; it leaves connections without a limit waiting as before.
-    extensions.set_wait_callback(_wait)
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -119,6 +117,8 @@ def make_engine(
 
 def bound_connecting(engine: Engine, seconds: float) -> None:
     """Give up on a connection that is not made in time: beside a wait callback, `connect_timeout` is not heard."""
+    # One setting for the whole process; it leaves connections without a limit waiting as before.
+    extensions.set_wait_callback(_wait)
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: object, record: object, args: tuple[Any, ...], parameters: dict[str, Any]) -> Any:

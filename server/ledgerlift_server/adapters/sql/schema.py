@@ -12,19 +12,27 @@ wait inside PostgreSQL could not be given up.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, NullPool, create_engine, select, text, update
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from ledgerlift_server.adapters.sql.engine import normalise
-from ledgerlift_server.adapters.sql.postgresql import KEEPALIVE, bound_connecting, connected_servers
+from ledgerlift_server.adapters.sql.flavour import Failure, Flavour
+from ledgerlift_server.adapters.sql.postgresql import (
+    KEEPALIVE,
+    PostgresFlavour,
+    bound_connecting,
+    connected_servers,
+)
 from ledgerlift_server.adapters.sql.revisions import (
     MIGRATIONS,
     KnownSchemas,
@@ -35,14 +43,20 @@ from ledgerlift_server.adapters.sql.revisions import (
     own_schemas,
     scripts_in,
 )
+from ledgerlift_server.adapters.sql.sqlite import SqliteFlavour
 from ledgerlift_server.adapters.sql.tables import metadata, schema_compatibility
+from ledgerlift_server.errors import DependencyUnavailable
 
-__all__ = ["Migrated", "SchemaMismatch", "check_schema", "check_server", "migrate", "read_marks"]
+__all__ = ["Migrated", "SchemaMismatch", "check_schema", "check_server", "migrate", "read_marks", "refuse_unfit"]
+
+logger = logging.getLogger(__name__)
 
 ADVISORY_LOCK = 0x6C65646765726C69
 """Of migrations; the letters `ledgerli`."""
 CONNECT_TIMEOUT = 5
 """Seconds for each connection made here."""
+CHECK_TIMEOUT = 10
+"""Seconds for all that is asked of a database in order to check it."""
 LOCK_TIMEOUT = 10
 """Seconds that a migration waits for a table; behind one that waits, everybody else waits too."""
 POLL_INTERVAL = 0.2
@@ -82,7 +96,8 @@ def migrate(
     """Bring the database at `url` to the newest schema that its servers allow; nothing where it is there already.
 
     Waits up to `timeout` seconds while another process migrates. Raises SchemaMismatch when that took
-    longer, or when the database wants newer servers; SQLAlchemy's errors when it cannot be reached.
+    longer, or when the database wants newer servers; DependencyUnavailable when the database failed, before
+    or while it migrated: nothing was changed then, unless its very last answer was lost.
     """
     known, give_up_at = load_schemas(folder), clock() + timeout
     with _engine(url) as engine, _alone(engine, give_up_at, sleep, clock), engine.connect() as connection:
@@ -107,13 +122,18 @@ def migrate(
 
 
 def check_schema(url: str, known: KnownSchemas | None = None) -> Marks:
-    """What the database at `url` says. Raises SchemaMismatch unless a server of this version may run on it."""
-    with _engine(url) as engine, engine.connect() as connection:
-        marks = read_marks(connection)
-        (known or own_schemas()).refuse_unfit(marks)
-        if _is_foreign(connection):
-            raise SchemaMismatch("the database was restored from another cluster: migrate it first")
-        return marks
+    """What the database at `url` says. Raises as `refuse_unfit`, and DependencyUnavailable."""
+    with _engine(url, limit=CHECK_TIMEOUT) as engine, engine.connect() as connection:
+        return refuse_unfit(connection, known)
+
+
+def refuse_unfit(connection: Connection, known: KnownSchemas | None = None) -> Marks:
+    """What the database says. Raises SchemaMismatch unless a server of this version may run on it."""
+    marks = read_marks(connection)
+    (known or own_schemas()).refuse_unfit(marks)
+    if _is_foreign(connection):
+        raise SchemaMismatch("the database was restored from another cluster: migrate it first")
+    return marks
 
 
 def read_marks(connection: Connection) -> Marks:
@@ -155,21 +175,36 @@ def _servers_connected(connection: Connection, known: KnownSchemas) -> list[str]
 
 
 @contextmanager
-def _engine(url: str) -> Iterator[Engine]:
-    parsed = normalise(url)
-    if parsed.get_backend_name() == "sqlite":
-        arguments: dict[str, object] = {"timeout": float(CONNECT_TIMEOUT)}
-    else:
-        arguments = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "ledgerlift-migrate", **KEEPALIVE}
-    engine = create_engine(
-        parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
-    )
-    if engine.name == "postgresql":
-        bound_connecting(engine, CONNECT_TIMEOUT)
+def _engine(url: str, *, limit: float | None = None) -> Iterator[Engine]:
+    """Of connections that are made one by one, and all asked within `limit` seconds.
+
+    Raises DependencyUnavailable in place of the driver's errors, unless they are a mistake of ours.
+    """
+    engine, flavour = _unpooled(normalise(url))
     try:
-        yield engine
+        with nullcontext() if limit is None else flavour.attempt(write=False, limit=limit):
+            yield engine
+    except DBAPIError as error:
+        if flavour.classify(error) is Failure.DEFECT:
+            raise
+        logger.warning("schema_unknown", extra={"cause": str(error.orig).strip()})
+        raise DependencyUnavailable("the database cannot be asked for its schema") from error
     finally:
         engine.dispose()
+
+
+def _unpooled(url: URL) -> tuple[Engine, Flavour]:
+    sqlite = url.get_backend_name() == "sqlite"
+    arguments: dict[str, object] = {"timeout": float(CONNECT_TIMEOUT)}
+    if not sqlite:
+        arguments = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "ledgerlift-migrate", **KEEPALIVE}
+    engine = create_engine(
+        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
+    )
+    if sqlite:
+        return engine, SqliteFlavour(CONNECT_TIMEOUT)
+    bound_connecting(engine, CONNECT_TIMEOUT)
+    return engine, PostgresFlavour(LOCK_TIMEOUT, CHECK_TIMEOUT)
 
 
 @contextmanager
