@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from ledgerlift_server.domain.upload_models import CommitPlan, Receipt, UploadSession, UploadState
-from ledgerlift_server.domain.upload_stream import Committed
 
 from tests.support.domain_objects import OWNER, spec
 from tests.support.upload_rig import (
@@ -29,13 +28,6 @@ def crashing(at: str) -> Any:
             raise asyncio.CancelledError(f"crashed at {at}")
 
     return checkpoint
-
-
-async def committed(running: Any) -> Committed:
-    """The outcome of a call, which has to be a document."""
-    outcome = await running
-    assert isinstance(outcome, Committed)
-    return outcome
 
 
 async def left_committing(rig: UploadRig, data: bytes, **declared: Any) -> UploadSession:

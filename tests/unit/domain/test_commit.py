@@ -12,10 +12,11 @@ from ledgerlift_server.domain.upload_entry import ABANDONED_AFTER
 from ledgerlift_server.domain.upload_models import UploadState
 from ledgerlift_server.domain.upload_stream import Stopped
 
-from tests.support.commits import IN_PARTS, committed, crashing, left_committing
+from tests.support.commits import IN_PARTS, crashing, left_committing
 from tests.support.databases import run_sql
 from tests.support.domain_objects import OWNER, caller, spec
 from tests.support.loop_clock import reports_of, turns, until
+from tests.support.upload_calls import committed
 from tests.support.upload_rig import (
     PART,
     Gate,

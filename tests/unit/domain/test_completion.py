@@ -11,10 +11,11 @@ from ledgerlift_server import errors
 from ledgerlift_server.domain.store_port import InvalidPart
 from ledgerlift_server.domain.upload_models import UploadState
 
-from tests.support.commits import IN_PARTS, committed, left_committing
+from tests.support.commits import IN_PARTS, left_committing
 from tests.support.databases import run_sql
 from tests.support.domain_objects import spec
 from tests.support.loop_clock import until
+from tests.support.upload_calls import committed
 from tests.support.upload_rig import (
     PART,
     Gate,

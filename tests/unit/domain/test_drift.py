@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from crc32c import crc32c
 from ledgerlift_server.domain import drift as drift_module
 from ledgerlift_server.domain.drift import DriftReport
 from ledgerlift_server.domain.upload_models import DuplicatePolicy
-from ledgerlift_server.domain.upload_stream import Committed, Stopped
+from ledgerlift_server.domain.upload_stream import Stopped
 
 from tests.support.domain_objects import caller, spec
 from tests.support.loop_clock import until
+from tests.support.upload_calls import committed
 from tests.support.upload_rig import PART, Gate, Replica, UploadRig, content, message, stream
 
 
@@ -23,13 +23,6 @@ async def compared(replica: Replica) -> DriftReport:
     assert report is not None
     assert report.drift is not None
     return report.drift
-
-
-async def committed(running: Any) -> Committed:
-    """The outcome of a call, which has to be a document."""
-    outcome = await running
-    assert isinstance(outcome, Committed)
-    return outcome
 
 
 async def test_whole_stores_have_no_drift(rig: UploadRig, replica: Replica) -> None:

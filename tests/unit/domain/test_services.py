@@ -13,19 +13,12 @@ from ledgerlift_server.domain.document_service import DocumentService
 from ledgerlift_server.domain.event_feed import EventFeed
 from ledgerlift_server.domain.models import DocumentFilter, EventFilter, ProcessingStatus
 from ledgerlift_server.domain.upload_models import UploadFilter, UploadSession, UploadState
-from ledgerlift_server.domain.upload_stream import Committed, Stopped
+from ledgerlift_server.domain.upload_stream import Stopped
 
 from tests.support.domain_objects import DOCUMENT_ID, SHA_A, caller, spec
 from tests.support.loop_clock import turns, until
+from tests.support.upload_calls import committed
 from tests.support.upload_rig import OPTIONS, PART, Gate, Replica, Script, UploadRig, content, digest, message, stream
-
-
-async def committed(running: Any) -> Committed:
-    """The outcome of a call, which has to be a document."""
-    outcome = await running
-    assert isinstance(outcome, Committed)
-    return outcome
-
 
 # Sessions
 

@@ -15,6 +15,7 @@ from ledgerlift_server.resilience.deadline import Deadline, deadline_scope
 from tests.support.clock import ManualClock
 from tests.support.domain_objects import spec
 from tests.support.loop_clock import turns, until
+from tests.support.upload_calls import begin
 from tests.support.upload_rig import (
     OPTIONS,
     PART,
@@ -37,11 +38,6 @@ async def stopped(running: asyncio.Task[Committed | Stopped], reason: StopReason
     assert isinstance(outcome, Stopped)
     assert (outcome.reason, outcome.session.persisted_size) == (reason, durable)
     return outcome
-
-
-def begin(replica: Replica, source: Script) -> asyncio.Task[Committed | Stopped]:
-    """The call, running."""
-    return asyncio.create_task(replica.run(source=source))
 
 
 async def waiting(source: Script) -> None:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from ledgerlift_server import errors
 from ledgerlift_server.adapters.digest import HashlibHashers
 from ledgerlift_server.domain.upload_models import UploadSession, UploadState
-from ledgerlift_server.domain.upload_stream import Committed, Stopped, StopReason
+from ledgerlift_server.domain.upload_stream import Stopped, StopReason
 
 from tests.support.domain_objects import caller, spec
+from tests.support.upload_calls import committed
 from tests.support.upload_rig import (
     OPTIONS,
     PART,
@@ -32,13 +33,6 @@ from tests.support.upload_rig import (
 )
 
 SIZES = (0, 1, 63, 64, PART - 1, PART, PART + 1, 3 * PART, 7 * PART + 5)
-
-
-async def committed(running: Any) -> Committed:
-    """The outcome of a call, which has to be a document."""
-    outcome = await running
-    assert isinstance(outcome, Committed)
-    return outcome
 
 
 async def stopped(running: Any, reason: StopReason = StopReason.SEGMENT_END) -> Stopped:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from ledgerlift_server import errors
-from ledgerlift_server.domain.models import Caller
 from ledgerlift_server.domain.upload_models import DuplicatePolicy, UploadState
-from ledgerlift_server.domain.upload_stream import Committed, Stopped, StopReason
+from ledgerlift_server.domain.upload_stream import Stopped, StopReason
 from ledgerlift_server.resilience.deadline import deadline_scope
 
 from tests.support.domain_objects import caller, spec
 from tests.support.loop_clock import reports_of, turns, until
+from tests.support.upload_calls import begin, committed
 from tests.support.upload_rig import (
     OPTIONS,
     PART,
@@ -29,21 +29,6 @@ from tests.support.upload_rig import (
     message,
     stream,
 )
-
-Running = asyncio.Task[Committed | Stopped]
-
-
-def begin(replica: Replica, source: Script, by: Caller | None = None) -> Running:
-    """The call, running."""
-    return asyncio.create_task(replica.run(source=source, by=by))
-
-
-async def committed(running: Any) -> Committed:
-    """The outcome of a call, which has to be a document."""
-    outcome = await running
-    assert isinstance(outcome, Committed)
-    return outcome
-
 
 # Fencing
 
