@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ledgerlift_server.domain.models import Caller
 from ledgerlift_server.domain.offload_port import Offload
-from ledgerlift_server.domain.upload_stream import Committed, Stopped
+from ledgerlift_server.domain.upload_models import UploadSession
+from ledgerlift_server.domain.upload_stream import Committed, Stopped, StopReason
 
-from tests.support.upload_rig import Gate, Replica, Script
+from tests.support.domain_objects import spec
+from tests.support.upload_rig import Gate, Replica, Script, stream
 
 T = TypeVar("T")
 
@@ -27,6 +29,20 @@ async def committed(running: Awaitable[object]) -> Committed:
     outcome = await running
     assert isinstance(outcome, Committed)
     return outcome
+
+
+async def stopped(running: Awaitable[object], reason: StopReason = StopReason.SEGMENT_END) -> Stopped:
+    """The outcome of a call, which has to be a durable size."""
+    outcome = await running
+    assert isinstance(outcome, Stopped)
+    assert outcome.reason is reason
+    return outcome
+
+
+async def opened(replica: Replica, data: bytes = b"", **declared: Any) -> UploadSession:
+    """A session into which `data` was sent, without an end."""
+    outcome = await stopped(replica.run(*stream(data, to=spec(**declared), finish=False)))
+    return outcome.session
 
 
 def part(*numbers: int) -> Callable[..., bool]:
