@@ -23,7 +23,8 @@ from ledgerlift_server.errors import Overloaded
 Memory = bytearray | mmap.mmap
 
 PAGES = 1024 * 1024
-"""Bytes from which on a buffer begins at a page: such memory can be written to a disk past its page cache."""
+"""Bytes from which on a buffer begins at a page: such memory can be written to a disk past its page cache. Only such
+a one is worth keeping: a smaller one is a document's, each of another size, and the allocator has it at once."""
 
 
 class PartBuffer:
@@ -98,8 +99,10 @@ class BufferBudget:
     def give_back(self, buffer: PartBuffer) -> None:
         """Return the buffer; nobody may look at its view any more."""
         memory, buffer._memory = buffer._memory, bytearray()
-        if sum(map(len, self._kept)) + len(memory) <= self._keep:
+        if PAGES <= len(memory) <= self._keep:
             self._kept.append(memory)
+            while sum(map(len, self._kept)) > self._keep:  # the oldest: of a size that nobody has asked for since
+                self._kept.pop(0)
         self._release(buffer.capacity)
 
     async def enter(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ledgerlift_server.domain.part_buffers import BufferBudget, PartBuffer
+from ledgerlift_server.domain.part_buffers import PAGES, BufferBudget, PartBuffer
 from ledgerlift_server.errors import Overloaded
 
 from tests.support.loop_clock import LoopClock, turns
@@ -104,26 +104,41 @@ async def test_memory_that_the_machine_does_not_have_is_not_counted() -> None:
 
 async def test_memory_is_kept_for_reuse_up_to_its_bound() -> None:
     """Buffers of the same size are used again; beyond `keep` they are let go."""
-    budget = BufferBudget(300, wait=5, keep=150)
-    buffers = [await budget.take(100) for _ in range(3)]
+    budget = BufferBudget(6 * PAGES, wait=5, keep=3 * PAGES)
+    buffers = [await budget.take(2 * PAGES) for _ in range(3)]
     memories = {id(buffer._memory) for buffer in buffers}
     for buffer in buffers:
         budget.give_back(buffer)
     assert len(budget._kept) == 1
-    other_size = await budget.take(64)
-    assert len(other_size._memory) == 64
-    again = await budget.take(100)
+    other_size = await budget.take(PAGES)
+    assert len(other_size._memory) == PAGES
+    again = await budget.take(2 * PAGES)
     assert id(again._memory) in memories
-    assert budget.used == 164
+    assert budget.used == 3 * PAGES
+
+
+async def test_documents_of_all_sizes_do_not_take_the_place_of_parts() -> None:
+    """A buffer of a size that does not come again is not kept instead of one that does; a small one is not at all."""
+    budget = BufferBudget(100 * PAGES, wait=5, keep=10 * PAGES)
+    part = await budget.take(5 * PAGES)
+    for size in (*range(1, 1000), *range(PAGES, PAGES + 100), PAGES - 1):
+        budget.give_back(await budget.take(size))
+    memory = part._memory
+    budget.give_back(part)
+    assert (await budget.take(5 * PAGES))._memory is memory
+    assert [len(kept) for kept in budget._kept] == [PAGES + last for last in range(96, 100)]
 
 
 async def test_a_buffer_that_went_back_shows_nothing_any_more() -> None:
     """The next holder's bytes are not visible through an old buffer."""
-    budget = BufferBudget(100, wait=5, keep=100)
-    old = await budget.take(100)
+    budget = BufferBudget(2 * PAGES, wait=5, keep=PAGES)
+    old = await budget.take(PAGES)
+    memory = old._memory
     old.append(memoryview(b"mine"))
     budget.give_back(old)
-    (await budget.take(100)).append(memoryview(b"yours"))
+    again = await budget.take(PAGES)
+    again.append(memoryview(b"yours"))
+    assert again._memory is memory
     assert bytes(old.view()) == b""
 
 
@@ -184,7 +199,7 @@ def test_whatever_happens_the_budget_holds_and_comes_back_whole(script: list[tup
 
 
 async def _run(script: list[tuple[str, float]]) -> None:
-    clock, budget = LoopClock(), BufferBudget(100, wait=5, keep=50)
+    clock, budget = LoopClock(), BufferBudget(100 * PAGES, wait=5, keep=50 * PAGES)
     takers: list[asyncio.Task[PartBuffer]] = []
     asked: list[int] = []
     given: set[int] = set()
@@ -196,18 +211,18 @@ async def _run(script: list[tuple[str, float]]) -> None:
 
     async def settle() -> None:
         await turns()
-        assert budget.used == sum(takers[n].result().capacity for n in out()) <= 100
+        assert budget.used == sum(takers[n].result().capacity for n in out()) <= 100 * PAGES
         waiting = [n for n, taker in enumerate(takers) if not taker.done()]
         assert budget.waiting == len(waiting)
         if waiting:
-            assert budget.used + asked[waiting[0]] > 100, "the first in the queue would fit"
+            assert budget.used + asked[waiting[0]] > 100 * PAGES, "the first in the queue would fit"
             assert not [n for n in out() if n > waiting[0]], "somebody overtook the first in the queue"
 
     for step, value in script:
         match step:
             case "take":
-                asked.append(int(value))
-                takers.append(asyncio.create_task(budget.take(int(value))))
+                asked.append(int(value) * PAGES)
+                takers.append(asyncio.create_task(budget.take(asked[-1])))
             case "give" if out():
                 number = out()[int(value) % len(out())]
                 given.add(number)
@@ -220,7 +235,7 @@ async def _run(script: list[tuple[str, float]]) -> None:
                 await turns(int(value))
             case "settle":
                 await settle()
-        assert 0 <= budget.used <= 100
+        assert 0 <= budget.used <= 100 * PAGES
     await settle()
     await clock.advance(5.1)
     await asyncio.gather(*takers, return_exceptions=True)
@@ -286,12 +301,12 @@ async def test_a_budget_of_one_buffer_counts_nothing_else() -> None:
 
 async def test_what_is_kept_makes_room_for_what_is_in_use() -> None:
     """Kept buffers are part of the budget, not beside it."""
-    budget = BufferBudget(100, wait=5, keep=80)
-    first, second = await budget.take(40), await budget.take(40)
+    budget = BufferBudget(100 * PAGES, wait=5, keep=80 * PAGES)
+    first, second = await budget.take(40 * PAGES), await budget.take(40 * PAGES)
     memory = first._memory
     budget.give_back(first)
     budget.give_back(second)
-    other = await budget.take(30)  # 30 and twice 40 are more than 100: the older one goes
-    again = await budget.take(40)
+    other = await budget.take(30 * PAGES)  # 30 and twice 40 are more than 100: the older one goes
+    again = await budget.take(40 * PAGES)
     assert again._memory is not memory
-    assert (other.capacity, budget.used) == (30, 70)
+    assert (other.capacity, budget.used) == (30 * PAGES, 70 * PAGES)
