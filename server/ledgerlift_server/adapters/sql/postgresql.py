@@ -38,6 +38,10 @@ KEEPALIVE = {
 SERVER_NAME = "ledgerlift/"
 """How servers are called in pg_stat_activity, followed by the schema that they are made for (at first by nothing)."""
 
+FORBIDDEN = ("42501", "3F000")
+"""SQLSTATEs for a role without the right to what it asks for: insufficient_privilege, and invalid_schema_name where
+it may not even see the schema."""
+
 _give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)
 
 

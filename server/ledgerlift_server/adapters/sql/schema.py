@@ -28,6 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from ledgerlift_server.adapters.sql.engine import normalise
 from ledgerlift_server.adapters.sql.flavour import Failure, Flavour
 from ledgerlift_server.adapters.sql.postgresql import (
+    FORBIDDEN,
     KEEPALIVE,
     PostgresFlavour,
     bound_connecting,
@@ -178,16 +179,20 @@ def _servers_connected(connection: Connection, known: KnownSchemas) -> list[str]
 def _engine(url: str, *, limit: float | None = None) -> Iterator[Engine]:
     """Of connections that are made one by one, and all asked within `limit` seconds.
 
-    Raises DependencyUnavailable in place of the driver's errors, unless they are a mistake of ours.
+    Raises in place of the driver's errors, unless they are a mistake of ours: DependencyUnavailable, and
+    SchemaMismatch where the user lacks a right, as nearly everybody does to make tables since PostgreSQL 15.
     """
     engine, flavour = _unpooled(normalise(url))
     try:
         with nullcontext() if limit is None else flavour.attempt(write=False, limit=limit):
             yield engine
     except DBAPIError as error:
+        cause = str(error.orig).strip()
+        if getattr(error.orig, "pgcode", None) in FORBIDDEN:
+            raise SchemaMismatch(f"the database does not let its user do this: {cause.splitlines()[0]}") from error
         if flavour.classify(error) is Failure.DEFECT:
             raise
-        logger.warning("schema_unknown", extra={"cause": str(error.orig).strip()})
+        logger.warning("schema_unknown", extra={"cause": cause})
         raise DependencyUnavailable("the database cannot be asked for its schema") from error
     finally:
         engine.dispose()
