@@ -69,7 +69,7 @@ class BufferBudget:
         self._places = asyncio.Semaphore((total - largest) // self._transit if self._transit else sys.maxsize)
         self._used = 0
         self._kept: list[Memory] = []
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._queue: deque[tuple[int, asyncio.Future[Memory | None]]] = deque()
 
     @property
     def used(self) -> int:
@@ -89,9 +89,9 @@ class BufferBudget:
         """
         if capacity > self._total:
             raise _overloaded(f"a part of {capacity} bytes is more than the whole memory budget")
-        await self._reserve(capacity)
+        kept = await self._reserve(capacity)
         try:
-            return PartBuffer(self._memory(capacity), capacity)
+            return PartBuffer(_new_memory(capacity) if kept is None else kept, capacity)
         except (MemoryError, OSError) as exc:  # OSError: of mmap
             self._release(capacity)
             raise _overloaded(f"no memory for a part of {capacity} bytes") from exc
@@ -123,12 +123,15 @@ class BufferBudget:
         self._places.release()
         self._release(self._transit)
 
-    async def _reserve(self, size: int) -> None:
+    async def _reserve(self, size: int) -> Memory | None:
+        """Kept memory of that size comes along: it would be the first to be forgotten where the budget is used up."""
         if self._queue or self._used + size > self._total:
-            await self._turn(size)
+            kept = await self._turn(size)
         else:
             self._used += size
+            kept = self._reuse(size)
         self._forget_kept()
+        return kept
 
     def _release(self, size: int) -> None:
         self._used -= size
@@ -140,13 +143,13 @@ class BufferBudget:
         while self._kept and self._used + sum(map(len, self._kept)) > self._total:
             self._kept.pop(0)
 
-    async def _turn(self, capacity: int) -> None:
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self, capacity: int) -> Memory | None:
+        granted: asyncio.Future[Memory | None] = asyncio.get_running_loop().create_future()
         entry = (capacity, granted)
         self._queue.append(entry)
         try:
             async with asyncio.timeout(self._wait):
-                await granted
+                return await granted
         except BaseException as exc:
             if granted.done() and not granted.cancelled():
                 self._used -= capacity  # granted in the same turn of the loop as we gave up
@@ -165,17 +168,21 @@ class BufferBudget:
             elif self._used + capacity <= self._total:
                 self._queue.popleft()
                 self._used += capacity
-                granted.set_result(None)
+                granted.set_result(self._reuse(capacity))
             else:
                 return
 
-    def _memory(self, capacity: int) -> Memory:
+    def _reuse(self, capacity: int) -> Memory | None:
         for index, memory in enumerate(self._kept):
             if len(memory) == capacity:
                 return self._kept.pop(index)
-        if capacity < PAGES:
-            return bytearray(capacity)
-        return mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return None
+
+
+def _new_memory(capacity: int) -> Memory:
+    if capacity < PAGES:
+        return bytearray(capacity)
+    return mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _overloaded(why: str) -> Overloaded:

@@ -129,6 +129,20 @@ async def test_documents_of_all_sizes_do_not_take_the_place_of_parts() -> None:
     assert [len(kept) for kept in budget._kept] == [PAGES + last for last in range(96, 100)]
 
 
+async def test_a_budget_that_is_used_up_still_uses_its_memory_again() -> None:
+    """What one stream gives back goes to the one that waits for it, and to the next that comes, as it is."""
+    budget = BufferBudget(4 * PAGES, wait=5, keep=4 * PAGES)
+    first, second = [await budget.take(2 * PAGES) for _ in range(2)]
+    memories = first._memory, second._memory
+    waiting = asyncio.create_task(budget.take(2 * PAGES))
+    await turns()
+    budget.give_back(first)
+    assert (await waiting)._memory is memories[0]
+    budget.give_back(second)
+    assert (await budget.take(2 * PAGES))._memory is memories[1]
+    assert budget.used == 4 * PAGES
+
+
 async def test_a_buffer_that_went_back_shows_nothing_any_more() -> None:
     """The next holder's bytes are not visible through an old buffer."""
     budget = BufferBudget(2 * PAGES, wait=5, keep=PAGES)
