@@ -1,4 +1,4 @@
-"""A PostgreSQL whose user lacks a right: said in a sentence, at once, and not waited for."""
+"""A PostgreSQL whose user lacks a right: said in a sentence at the start, and Unavailable later."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from ledgerlift_server.app import serving
 from ledgerlift_server.core import CannotStart, make_database, migrated
-from sqlalchemy import make_url
+from ledgerlift_server.errors import DependencyUnavailable
+from sqlalchemy import make_url, text
 
-from tests.support.databases import run_sql
+from tests.support.databases import OpenDatabase, run_sql
 from tests.support.server import isolated_settings
 
 
@@ -44,3 +45,13 @@ async def test_a_server_whose_user_may_not_read(tmp_path: Path, postgres_url: st
     with user_without_rights(postgres_url) as url, refused:
         async with serving(isolated_settings(tmp_path, database_url=url, startup_timeout=1000.0)):
             pytest.fail("it serves what it may not read")
+
+
+async def test_a_right_that_is_taken_while_the_server_serves(open_database: OpenDatabase, postgres_url: str) -> None:
+    """Unavailable, and not a defect; but the database did answer, so that its breaker keeps out of it."""
+    with user_without_rights(postgres_url) as url:
+        database = open_database(url)
+        with pytest.raises(DependencyUnavailable, match="refuses its user a right") as refused:
+            await database.read("look", lambda tx: tx.first(text("SELECT * FROM documents")))
+        assert refused.value.answered
+        database.close()

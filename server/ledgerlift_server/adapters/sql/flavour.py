@@ -19,6 +19,7 @@ class Failure(Enum):
     SILENT = "the server said nothing until the time was over"
     TIMEOUT = "a statement or the wait for a lock took longer than it was allowed"
     UNAVAILABLE = "the database cannot be asked, or not be relied on"
+    REFUSED = "the user lacks a right; so it goes until somebody grants it"
     REFUSED_TEXT = "a string holds a character that the database cannot store"
     DEFECT = "the statement or the data is wrong: our own mistake"
 

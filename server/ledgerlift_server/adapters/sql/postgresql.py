@@ -38,10 +38,6 @@ KEEPALIVE = {
 SERVER_NAME = "ledgerlift/"
 """How servers are called in pg_stat_activity, followed by the schema that they are made for (at first by nothing)."""
 
-FORBIDDEN = ("42501", "3F000")
-"""SQLSTATEs for a role without the right to what it asks for: insufficient_privilege, and invalid_schema_name where
-it may not even see the schema."""
-
 _give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)
 
 
@@ -253,6 +249,8 @@ _BY_SQLSTATE = {
     "57P03": Failure.LOST,  # cannot_connect_now: it starts, stops or recovers
     "53300": Failure.LOST,  # too_many_connections: none was made
     "25P03": Failure.LOST,  # idle_in_transaction_session_timeout
+    "42501": Failure.REFUSED,  # insufficient_privilege
+    "3F000": Failure.REFUSED,  # invalid_schema_name: to a user who may not even see the schema
     "25006": Failure.UNAVAILABLE,  # read_only_sql_transaction: a standby, a failover is under way
     "22021": Failure.REFUSED_TEXT,  # character_not_in_repertoire
     "22P05": Failure.REFUSED_TEXT,  # untranslatable_character: \u0000 in JSON

@@ -198,6 +198,9 @@ class Runner:
             case Failure.UNAVAILABLE:
                 logger.warning("database_failed", extra={"transaction": name, "cause": str(error.orig).strip()})
                 return DependencyUnavailable("the database cannot be asked")
+            case Failure.REFUSED:
+                logger.warning("database_refused", extra={"transaction": name, "cause": str(error.orig).strip()})
+                return DependencyUnavailable("the database refuses its user a right", retry_after=5.0, answered=True)
             case Failure.DEFECT:
                 return error
 

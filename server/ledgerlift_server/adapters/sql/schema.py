@@ -28,7 +28,6 @@ from sqlalchemy.exc import DBAPIError
 from ledgerlift_server.adapters.sql.engine import normalise
 from ledgerlift_server.adapters.sql.flavour import Failure, Flavour
 from ledgerlift_server.adapters.sql.postgresql import (
-    FORBIDDEN,
     KEEPALIVE,
     PostgresFlavour,
     bound_connecting,
@@ -188,10 +187,12 @@ def _engine(url: str, *, limit: float | None = None) -> Iterator[Engine]:
             yield engine
     except DBAPIError as error:
         cause = str(error.orig).strip()
-        if getattr(error.orig, "pgcode", None) in FORBIDDEN:
-            raise SchemaMismatch(f"the database does not let its user do this: {cause.splitlines()[0]}") from error
-        if flavour.classify(error) is Failure.DEFECT:
-            raise
+        match flavour.classify(error):
+            case Failure.DEFECT:
+                raise
+            case Failure.REFUSED:
+                what = cause.splitlines()[0]
+                raise SchemaMismatch(f"the database does not let its user do this: {what}") from error
         logger.warning("schema_unknown", extra={"cause": cause})
         raise DependencyUnavailable("the database cannot be asked for its schema") from error
     finally:
