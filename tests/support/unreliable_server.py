@@ -1,9 +1,8 @@
-"""`python -m tests.support.unreliable_server SHARE AGE`: the server behind an intermediary that has bad days.
+"""`python -m tests.support.unreliable_server SHARE`: the server behind an intermediary that has bad days.
 
 It answers UNAVAILABLE to a SHARE (0 to 1) of all calls of whatever service, health included, without any detail, as
 proxies do: to one half of them before the server hears of the call, to the other half in place of an answer that the
-server has given, so that what was asked for is done and the caller is told otherwise. And it moves clients to a new
-connection every AGE milliseconds, in order (GOAWAY), as proxies do.
+server has given, so that what was asked for is done and the caller is told otherwise.
 """
 
 from __future__ import annotations
@@ -44,14 +43,11 @@ async def _unavailable(call: Call) -> None:
 
 def main() -> None:
     """Serve, as `ledgerlift-server serve` does."""
-    share, age = float(sys.argv[1]), int(sys.argv[2])
+    share = float(sys.argv[1])
     make = grpc.aio.server
 
     def behind(*, interceptors: Sequence[Any], options: Sequence[tuple[str, Any]]) -> grpc.aio.Server:
-        return make(
-            interceptors=[Unreliable(share), *interceptors],
-            options=[*options, ("grpc.max_connection_age_ms", age)],
-        )
+        return make(interceptors=[Unreliable(share), *interceptors], options=options)
 
     grpc.aio.server = behind  # type: ignore[assignment]  # only as the server's own code calls it
     settings = load()
