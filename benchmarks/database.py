@@ -14,9 +14,10 @@ The goal is what this project was asked for: at least 60 % less time for an oper
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,8 +143,11 @@ def _url_with_password(server: PostgresServer, database: str) -> str:
     return f"postgresql://bench:bench@127.0.0.1:{server.port}/{database}"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 when the goal is missed."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
+        arguments
+    )
     with PostgresServer.temporary() as server, ExitStack() as stack:
         name = server.create_database()
         url = _url_with_password(server, name)

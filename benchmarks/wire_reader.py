@@ -9,9 +9,10 @@ the two contestants take turns, so that a busy machine slows both.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ledgerlift.v1.upload_service_pb2 import UploadRequest
 from ledgerlift_server.adapters.digest import crc32c
@@ -66,8 +67,11 @@ def seconds(work: Callable[[Parser, bytes, memoryview], None], parser: Parser, s
     return (time.perf_counter() - begin) / count
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
+        arguments
+    )
     print(f"{'message':>9}  {'work':<17} {'generated':>11} {'reader':>11}  {'ratio':>7}   (median of {RUNS})")
     for work, title in ((parse, "parse"), (receive, "parse, CRC, copy")):
         for size in SIZES:

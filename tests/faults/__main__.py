@@ -150,7 +150,12 @@ def _counted(seen: Counter[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="scripts/faults",
+        description="A fault campaign in full size, on stores of its own, with a table at the end.",
+        epilog="`--minutes N` alone is `campaign --minutes N`.",
+        allow_abbrev=False,
+    )
     campaigns = parser.add_subparsers(dest="campaign", required=True)
     aborts = campaigns.add_parser("aborts", help="uploads left in the middle, five ways: nothing is committed")
     aborts.add_argument("--trials", type=int, default=200, help="in each way, on each kind of stores (200)")

@@ -202,10 +202,13 @@ def test_what_development_says_runs(postgres_server: PostgresServer, tmp_path: P
 
 
 def start_s3(service: Mapping[str, Any], folder: Path, stack: ExitStack) -> int:
-    """versitygw as the service says, at another port, over another folder; the port, once it is healthy."""
+    """versitygw as the service says, at another port, over other folders; the port, once it is healthy."""
     port = free_port()
-    (data := folder / "objects").mkdir()
-    moved = {"0.0.0.0:7070": f"127.0.0.1:{port}", "/data": str(data)}
+    moved = {"0.0.0.0:7070": f"127.0.0.1:{port}"}
+    for volume in service["volumes"]:
+        name, _, mounted = volume.partition(":")
+        (folder / name).mkdir()
+        moved[mounted] = str(folder / name)
     process = subprocess.Popen(
         [str(tool("versitygw")), *(moved.get(word, word) for word in service["command"])],
         env=service["environment"],
