@@ -86,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.upload",
         description="Measures one upload stream against its goals: half of what bare grpcio moves (grpc), three "
-        "times BuildGrid (buildgrid), 0.8 of the bare stub with the same messages (client), 0.8 of boto3 straight to "
-        "the same S3 server, near (s3) and far (s3-latency), and bounded memory (memory).",
+        "times BuildGrid (buildgrid), 0.8 of the bare stub with the same messages (client), as much as boto3 "
+        "straight to the same S3 server (s3), 0.8 of it where the server is far (s3-latency), and bounded memory "
+        "(memory).",
     )
     parser.add_argument("--rounds", type=_positive, default=5, help="rounds that count; one more goes before (5)")
     parser.add_argument("--size", type=_size, default=512 * MIB, metavar="MIB", help="of one upload, in MiB (512)")

@@ -66,7 +66,7 @@ SECTIONS = (
         (Comparison(CLIENT, BuildGrid.name, 3.0), Comparison(STUB, BuildGrid.name, None)),
     ),
     Section("client", "embedded", (Comparison(CLIENT, STUB, 0.8),)),
-    Section("s3", "s3", (Comparison(CLIENT, Boto3Direct.name, 0.8),)),
+    Section("s3", "s3", (Comparison(CLIENT, Boto3Direct.name, 1.0),)),
     Section("s3-latency", "s3-latency", (Comparison(CLIENT, Boto3Direct.name, 0.8),)),
 )
 
