@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import psutil
 from ledgerlift_client import LedgerLiftClient
+from ledgerlift_server.domain.upload_options import UploadOptions
 
 from benchmarks.matrix import load
 from benchmarks.matrix.bodies import KIB, MIB, Body
@@ -29,10 +30,12 @@ LOADED = 16 * MIB
 
 async def memory(plan: Plan) -> list[Finding]:
     """Resident memory of the server by clients; a fresh server for each number."""
+    budget = UploadOptions().memory_budget
     found = Finding(
         "Memory of the server under load",
         f"Resident, at the most, while so many clients upload documents of {LOADED // MIB} MiB one behind the other "
-        f"for {plan.cell:g} s; a fresh server for each number. The budget for part buffers is 256 MiB.",
+        f"for {plan.cell:g} s; a fresh server for each number. UPLOAD_MEMORY_BUDGET is {budget // MIB} MiB, the "
+        "default.",
         ("clients", "files: idle MiB", "peak MiB", "S3: idle MiB", "peak MiB"),
         chart=Chart("memory", "Server's resident memory by clients", "clients", "MiB", log_y=False),
     )
