@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 import time
@@ -89,6 +90,8 @@ def _by_chance(folder: Path, options: argparse.Namespace) -> list[str]:
 
 
 def _campaign(folder: Path, options: argparse.Namespace) -> list[str]:
+    logging.getLogger("ledgerlift_client").setLevel(logging.ERROR)  # of each attempt that is made again
+    logging.getLogger("ledgerlift_server").setLevel(logging.ERROR)  # of the janitor that cleans up before the verdict
     if options.replay is not None:
         return fault_campaign.replay(folder, options.replay)
     seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed

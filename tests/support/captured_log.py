@@ -31,6 +31,15 @@ def log() -> Iterator[Entries]:
         logger.setLevel(level)
 
 
+@pytest.fixture(autouse=True)
+def _levels_are_left_as_they_were() -> Iterator[None]:
+    """A test that made loggers quiet would take from later ones what these look for."""
+    loggers = [logging.getLogger(name) for name in ("", "ledgerlift_server", "ledgerlift_client")]
+    before = [logging.root.manager.disable, *(logger.level for logger in loggers)]
+    yield
+    assert [logging.root.manager.disable, *(logger.level for logger in loggers)] == before
+
+
 class _Ear(logging.Handler):
     def __init__(self, event: str, heard: asyncio.Event) -> None:
         super().__init__()

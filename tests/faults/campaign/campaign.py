@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import traceback
 from collections import Counter
 from collections.abc import Sequence
@@ -36,8 +35,6 @@ def run(
     shrinking: float = SHRINKING,
 ) -> list[str]:
     """`minutes` on each kind of stores. What was wrong; the tables, and the replay of what was, are printed."""
-    logging.getLogger("ledgerlift_client").setLevel(logging.ERROR)  # of each attempt that is made again
-    logging.getLogger("ledgerlift_server").setLevel(logging.ERROR)  # of the janitor that cleans up before the verdict
     problems: list[str] = []
     for kind in stores:
         total = Total(kind, seed)
