@@ -106,7 +106,7 @@ async def fits_again(gate: Gate, slots: Slots, channel: grpc.aio.Channel, shape:
     """As many calls as there are slots run at once, and one more does not."""
     assert slots.snapshot().in_use == 0
     gate.opened.clear()
-    running = [begin(channel, shape) for _ in range(slots.limit)]
+    running = [begin(channel, shape, timeout=60.0) for _ in range(slots.limit)]
     await gate.entered(slots.limit)
     assert slots.snapshot().in_use == slots.limit
     assert (await call(channel, shape)).code is grpc.StatusCode.RESOURCE_EXHAUSTED
