@@ -150,7 +150,7 @@ async def _with_schema(database: Database, work: Callable[[str], T], settings: S
 
     async def attempt() -> T:
         await database.check()
-        return await database.dependency.check("schema", work, settings.sqlalchemy_url)
+        return await asyncio.to_thread(work, settings.sqlalchemy_url)
 
     try:
         return await _insist("database", attempt, settings.startup_timeout)
